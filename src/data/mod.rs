@@ -1,0 +1,2 @@
+//! Audio and MIDI in, training segments out.
+pub mod note;

@@ -1,0 +1,7 @@
+//! # Descant
+//! One shared embedding space for piano audio and MIDI.
+
+pub mod data;
+pub mod error;
+
+pub use error::{Error, Result};
