@@ -3,5 +3,6 @@
 
 pub mod data;
 pub mod error;
+pub mod random;
 
 pub use error::{Error, Result};
