@@ -3,6 +3,7 @@
 
 pub mod data;
 pub mod error;
+pub mod io;
 pub mod random;
 
 pub use error::{Error, Result};
