@@ -5,5 +5,6 @@ pub mod data;
 pub mod error;
 pub mod io;
 pub mod random;
+pub mod schedule;
 
 pub use error::{Error, Result};
