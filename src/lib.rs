@@ -2,9 +2,15 @@
 //! One shared embedding space for piano audio and MIDI.
 
 pub mod data;
+pub mod device;
 pub mod error;
 pub mod io;
 pub mod random;
 pub mod schedule;
+pub mod linalg;
+pub mod ops;
+pub mod random;
+pub mod tape;
+pub mod tensor;
 
 pub use error::{Error, Result};

@@ -1,0 +1,137 @@
+//! Test cases of operations, and the checks that every one of them goes through.
+
+use crate::device::DType;
+use crate::error::Result;
+use crate::tape::{Tape, Var};
+use crate::tensor::Tensor;
+
+/// A random input of a case.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Shape of the tensor.
+    pub shape: Vec<usize>,
+    /// Values are uniform in this range.
+    pub range: (f64, f64),
+}
+
+impl Input {
+    /// Uniform in ±1.
+    pub fn new(shape: &[usize]) -> Self {
+        Self::within(shape, -1.0, 1.0)
+    }
+
+    /// Uniform in [low, high).
+    pub fn within(shape: &[usize], low: f64, high: f64) -> Self {
+        Input { shape: shape.to_vec(), range: (low, high) }
+    }
+}
+
+type Apply = Box<dyn Fn(&Tape, &[Var]) -> Result<Var>>;
+
+/// One configuration of one operation: random inputs and how to apply it to them.
+pub struct Case {
+    /// Operation and configuration, for messages.
+    pub name: String,
+    /// Inputs, all of which get gradients.
+    pub inputs: Vec<Input>,
+    /// Applies the operation.
+    pub apply: Apply,
+}
+
+impl Case {
+    /// A case named `name`.
+    pub fn new(
+        name: impl Into<String>,
+        inputs: Vec<Input>,
+        apply: impl Fn(&Tape, &[Var]) -> Result<Var> + 'static,
+    ) -> Self {
+        Case { name: name.into(), inputs, apply: Box::new(apply) }
+    }
+
+    /// Deterministic input values in `f64`.
+    pub fn values(&self) -> Vec<Vec<f64>> {
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let mut uniform = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1u64 << 53) as f64
+        };
+        self.inputs
+            .iter()
+            .map(|i| {
+                let n = i.shape.iter().product();
+                (0..n).map(|_| i.range.0 + (i.range.1 - i.range.0) * uniform()).collect()
+            })
+            .collect()
+    }
+
+    /// Output and input gradients for inputs `values`, with upstream gradient cos(i) at output element i.
+    pub fn run(&self, values: &[Vec<f64>], dtype: DType) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
+        let tape = Tape::recording();
+        let vars: Vec<Var> =
+            self.inputs.iter().zip(values).map(|(i, v)| tape.leaf(Tensor::from_f64(&i.shape, v, dtype))).collect();
+        let y = (self.apply)(&tape, &vars)?;
+        let output = y.value().to_f64();
+        let seed: Vec<f64> = (0..output.len()).map(upstream).collect();
+        let mut grads = tape.backward(&y, Tensor::from_f64(y.shape(), &seed, dtype))?;
+        let gradients =
+            vars.iter().map(|v| grads.take(v).map_or_else(|| vec![0.0; v.value().len()], |g| g.to_f64())).collect();
+        Ok((output, gradients))
+    }
+
+    fn objective(&self, values: &[Vec<f64>]) -> Result<f64> {
+        let tape = Tape::inference();
+        let vars: Vec<Var> = self
+            .inputs
+            .iter()
+            .zip(values)
+            .map(|(i, v)| Var::constant(Tensor::from_f64(&i.shape, v, DType::F64)))
+            .collect();
+        let y = (self.apply)(&tape, &vars)?;
+        Ok(y.value().to_f64().iter().enumerate().map(|(i, y)| y * upstream(i)).sum())
+    }
+
+    /// Largest difference between the tape's gradient and central finite differences in `f64`, relative to the gradient's
+    /// largest element (at least 1).
+    pub fn gradient_error(&self) -> Result<f64> {
+        const STEP: f64 = 1e-5;
+        let mut values = self.values();
+        let (_, gradients) = self.run(&values, DType::F64)?;
+        let mut worst = 0.0f64;
+        for (i, gradient) in gradients.iter().enumerate() {
+            let scale = gradient.iter().fold(1.0f64, |m, g| m.max(g.abs()));
+            for (j, g) in gradient.iter().enumerate() {
+                let x = values[i][j];
+                values[i][j] = x + STEP;
+                let above = self.objective(&values)?;
+                values[i][j] = x - STEP;
+                let below = self.objective(&values)?;
+                values[i][j] = x;
+                worst = worst.max((g - (above - below) / (2.0 * STEP)).abs() / scale);
+            }
+        }
+        Ok(worst)
+    }
+
+    /// Largest difference between `f32` and `f64` runs over output and gradients, relative to the largest element (at least 1).
+    pub fn single_precision_error(&self) -> Result<f64> {
+        let values: Vec<Vec<f64>> =
+            self.values().into_iter().map(|v| v.into_iter().map(|x| f64::from(x as f32)).collect()).collect();
+        let (y64, g64) = self.run(&values, DType::F64)?;
+        let (y32, g32) = self.run(&values, DType::F32)?;
+        let error = |a: &[f64], b: &[f64]| {
+            let scale = a.iter().fold(1.0f64, |m, x| m.max(x.abs()));
+            a.iter().zip(b).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / scale
+        };
+        Ok(g64.iter().zip(&g32).fold(error(&y64, &y32), |m, (a, b)| m.max(error(a, b))))
+    }
+}
+
+fn upstream(i: usize) -> f64 {
+    (i as f64 + 0.5).cos()
+}
+
+/// Every case of every operation.
+pub fn all_cases() -> Vec<Case> {
+    use super::*;
+    [activation::cases(), add::cases(), linear::cases()].into_iter().flatten().collect()
+}

@@ -1,0 +1,17 @@
+//! Differentiable operations, one file each: formula and shapes, forward, backward, test cases.
+//!
+//! Every operation takes the [`Tape`](crate::tape::Tape) first, checks its arguments, computes its value and records how
+//! gradients flow back. `cases()` of each file lists what the gradient suite runs (`tests/ops.rs`).
+
+mod case;
+mod parallel;
+
+pub mod activation;
+pub mod add;
+pub mod linear;
+
+pub use case::{Case, Input, all_cases};
+pub(crate) use parallel::{column_sums, for_rows, parallel_map, parallel_zip};
+pub use ragged::Ragged;
+
+mod ragged;
