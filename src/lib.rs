@@ -5,11 +5,11 @@ pub mod data;
 pub mod device;
 pub mod error;
 pub mod io;
-pub mod random;
-pub mod schedule;
 pub mod linalg;
 pub mod ops;
 pub mod random;
+pub mod random;
+pub mod schedule;
 pub mod tape;
 pub mod tensor;
 

@@ -108,7 +108,7 @@ impl Real for f32 {
     fn normal(self) -> (f32, f32) {
         let gauss = Real::exp(-0.5 * self * self);
         let t = 1.0 / (1.0 + 0.231_641_9 * self.abs());
-        let poly = t * (0.127_414_8 + t * (-0.142_248_36 + t * (0.710_706_87 + t * (-0.726_576 + t * 0.530_702_7))));
+        let poly = t * (0.127_414_8 + t * (-0.142_248_36 + t * (0.710_706_9 + t * (-0.726_576 + t * 0.530_702_7))));
         let tail = poly * gauss;
         let cdf = if self > 0.0 { 1.0 - tail } else { tail };
         (cdf, gauss * 0.398_942_3)
