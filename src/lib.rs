@@ -8,7 +8,6 @@ pub mod io;
 pub mod linalg;
 pub mod ops;
 pub mod random;
-pub mod random;
 pub mod schedule;
 pub mod tape;
 pub mod tensor;
