@@ -1,0 +1,196 @@
+//! The closed sets of words that keys choose from.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::setting::{Limits, Setting, choices};
+
+/// Which defaults the size keys take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// `small` on the CPU, `paper` on a GPU.
+    Auto,
+    /// The sizes of the paper (tables 15–18).
+    Paper,
+    /// Trains on two CPU cores in minutes.
+    Small,
+    /// For tests: seconds.
+    Tiny,
+}
+choices!(Preset { Auto = "auto", Paper = "paper", Small = "small", Tiny = "tiny" });
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A GPU where there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// An NVIDIA GPU, or an error.
+    Cuda,
+}
+choices!(DeviceChoice { Auto = "auto", Cpu = "cpu", Cuda = "cuda" });
+
+/// How the learning rate moves (paper, section D).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScheduleKind {
+    /// Cosine from the base rate to 0.
+    Cosine,
+    /// Cosine down to a floor, then a linear tail in the last epoch.
+    CosineTail,
+    /// Hold, then a linear fall to 0.
+    Trapezoid,
+}
+choices!(ScheduleKind { Cosine = "cosine", CosineTail = "cosine-tail", Trapezoid = "trapezoid" });
+
+/// How the terms of VICReg are normalised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VicregVariant {
+    /// Variance averaged, covariance summed over the two sides (golden `code`).
+    Code,
+    /// Variance summed as well.
+    Sum,
+    /// As published by Bardes et al., 2022.
+    Bardes,
+}
+choices!(VicregVariant { Code = "code", Sum = "sum", Bardes = "bardes" });
+
+/// Size of the corpus the engine composes itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SynthSize {
+    /// Large enough to learn from.
+    Default,
+    /// For tests: seconds.
+    Tiny,
+}
+choices!(SynthSize { Default = "default", Tiny = "tiny" });
+
+/// What the sustain pedal does to note durations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PedalChoice {
+    /// A note lasts as long as its key is held.
+    Ignore,
+    /// A note lasts until the dampers fall.
+    Extend,
+}
+choices!(PedalChoice { Ignore = "ignore", Extend = "extend" });
+
+/// What places a note in the MIDI encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnsetChoice {
+    /// Its index among the notes of the segment (the paper).
+    Index,
+    /// Its onset in seconds.
+    Seconds,
+}
+choices!(OnsetChoice { Index = "index", Seconds = "seconds" });
+
+/// Where LayerNorm stands in a Transformer layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormChoice {
+    /// After the residual sum.
+    Post,
+    /// Before attention and feed-forward.
+    Pre,
+}
+choices!(NormChoice { Post = "post", Pre = "pre" });
+
+/// Where the positions of audio frames are added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PositionsChoice {
+    /// Before the descriptor is injected.
+    Before,
+    /// After it.
+    After,
+}
+choices!(PositionsChoice { Before = "before", After = "after" });
+
+/// What the STFT sees beyond the ends of the audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaddingChoice {
+    /// The audio mirrored.
+    Reflect,
+    /// Silence.
+    Zero,
+}
+choices!(PaddingChoice { Reflect = "reflect", Zero = "zero" });
+
+/// Where the performances come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The corpus the engine composes and renders itself.
+    Synth,
+    /// A folder in MAESTRO's layout.
+    Folder(PathBuf),
+}
+
+impl Setting for Source {
+    fn kind(&self, _: &Limits) -> String {
+        "synth|folder".into()
+    }
+
+    fn set(&mut self, text: &str, _: &Limits) -> bool {
+        *self = match text {
+            "" => return false,
+            "synth" => Source::Synth,
+            folder => Source::Folder(folder.into()),
+        };
+        true
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Source::Synth => Value::from("synth"),
+            // A folder whose name is the word itself keeps apart from the word.
+            Source::Folder(folder) if folder.as_os_str() == "synth" => Value::from("./synth"),
+            Source::Folder(folder) => Value::from(folder.to_string_lossy()),
+        }
+    }
+}
+
+/// How many training segments a performance gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PerPerformance {
+    /// As many as make about 13,000 in all, and never fewer than 14 (the paper's number on the whole of MAESTRO).
+    Auto,
+    /// Every window.
+    All,
+    /// So many, evenly spread.
+    Count(usize),
+}
+
+impl PerPerformance {
+    /// The cap for each of `performances` training performances; `None` = every window.
+    pub fn cap(self, performances: usize) -> Option<usize> {
+        match self {
+            PerPerformance::Auto => Some(13_000_usize.div_ceil(performances.max(1)).max(14)),
+            PerPerformance::All => None,
+            PerPerformance::Count(count) => Some(count),
+        }
+    }
+}
+
+impl Setting for PerPerformance {
+    fn kind(&self, _: &Limits) -> String {
+        "auto|all|integer, at least 1".into()
+    }
+
+    fn set(&mut self, text: &str, _: &Limits) -> bool {
+        *self = match (text, text.parse()) {
+            ("auto", _) => PerPerformance::Auto,
+            ("all", _) => PerPerformance::All,
+            (_, Ok(count)) if count > 0 => PerPerformance::Count(count),
+            _ => return false,
+        };
+        true
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            PerPerformance::Auto => Value::from("auto"),
+            PerPerformance::All => Value::from("all"),
+            PerPerformance::Count(count) => Value::from(*count),
+        }
+    }
+}

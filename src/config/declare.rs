@@ -1,0 +1,251 @@
+//! THE declaration of every key of `engine train`: name, type, range, default (one, or paper, small, tiny), meaning.
+
+use std::path::PathBuf;
+
+use super::choices::*;
+use super::keys::keys;
+
+keys! {
+    /// Everything that decides what a training run does; the same value and the same data give the same bytes.
+    Config {
+        /// Arm of the paper to train; `engine arms` lists them.
+        arm: String = "a4r".into();
+        /// Which defaults the size keys take; auto = small on the CPU, paper on a GPU.
+        preset: Preset = Preset::Auto;
+        /// Seed of everything random in training.
+        seed: u64 = 42;
+        /// Passes over the training segments.
+        epochs: usize [1..=100_000] => 30, 6, 1;
+        /// Stop after so many steps, whatever `epochs` says; 0 = no such limit.
+        max_steps: usize [0..=1_000_000_000] = 0;
+        /// Segments in a batch.
+        batch: usize [2..=65_536] = 16;
+        /// Base learning rate.
+        lr: f64 [0.0..=10.0] => 2e-4, 1e-3, 1e-3;
+        /// AdamW: decoupled weight decay, on all parameters.
+        weight_decay: f64 [0.0..=10.0] = 0.01;
+        /// Largest global norm of the gradient; 0 = not clipped.
+        clip: f64 [0.0..=1e9] = 1.0;
+        /// Steps of linear warm-up; a run shorter than 4,000 steps warms up for an eighth of it at most.
+        warmup: usize [0..=1_000_000_000] = 500;
+        /// Chance of an activation to be dropped in training.
+        dropout: f64 [0.0..1.0] => 0.1, 0.0, 0.0;
+        /// Where to compute; auto = a GPU where there is one, else the CPU.
+        device: DeviceChoice = DeviceChoice::Auto;
+        /// CPU threads; 0 = one per core.
+        threads: usize [0..=4096] = 0;
+        /// Run folder to write; auto = runs/ARM-SEED.
+        out: PathBuf = "auto".into();
+        /// Run folder to go on with; it brings its own settings.
+        resume: Option<PathBuf> = None;
+        /// Safetensors file whose tensors replace the random start of the parameters with the same names.
+        init: Option<PathBuf> = None;
+    }
+    sections {
+        /// `adam.…`
+        adam: AdamConfig,
+        /// `schedule…`
+        schedule: ScheduleConfig,
+        /// `vicreg.…`
+        vicreg: VicregConfig,
+        /// `data…`
+        data: DataConfig,
+        /// `midi.…`
+        midi: MidiConfig,
+        /// `model.…`
+        model: ModelConfig,
+        /// `inject.…`
+        inject: InjectConfig,
+        /// `stft.…`
+        stft: StftConfig,
+        /// `eval.…`
+        eval: EvalConfig,
+        /// `checkpoint.…`
+        checkpoint: CheckpointConfig,
+        /// `log.…`
+        log: LogConfig,
+    }
+}
+
+keys! {
+    /// Moments of AdamW.
+    AdamConfig {
+        /// AdamW: decay of the first moment.
+        beta1: f64 [0.0..1.0] = 0.9;
+        /// AdamW: decay of the second moment.
+        beta2: f64 [0.0..1.0] = 0.999;
+        /// AdamW: added to the root of the second moment.
+        eps: f64 [1e-30..=1.0] = 1e-8;
+    }
+}
+
+keys! {
+    /// The learning rate over time (paper, section D).
+    ScheduleConfig {
+        /// How the learning rate moves after the warm-up.
+        kind as "schedule": ScheduleKind = ScheduleKind::Cosine;
+        /// Epochs after which the cosine ends; 0 = the whole run.
+        ref_epochs: usize [0..=100_000] = 0;
+        /// cosine-tail: smallest share of the base rate before the tail.
+        floor: f64 [0.0..=1.0] = 0.10;
+        /// cosine-tail: share of the base rate at the very end.
+        tail_end: f64 [0.0..=1.0] = 0.02;
+        /// trapezoid: share of the run over which the rate falls to 0.
+        decay: f64 [0.0..=1.0] = 0.2;
+    }
+}
+
+keys! {
+    /// Weights of the loss (paper, eq. 3).
+    VicregConfig {
+        /// Weight of the invariance term.
+        inv: f64 [0.0..=1e6] = 10.0;
+        /// Weight of the variance term.
+        var: f64 [0.0..=1e6] = 10.0;
+        /// Weight of the covariance term.
+        cov: f64 [0.0..=1e6] = 1.0;
+        /// How the terms are normalised: code = variance averaged over the two sides; sum = summed; bardes = as first published.
+        variant: VicregVariant = VicregVariant::Code;
+    }
+}
+
+keys! {
+    /// What is learned from.
+    DataConfig {
+        /// Folder in MAESTRO's layout; synth = the corpus the engine composes itself.
+        source as "data": Source = Source::Synth;
+        /// Size of the composed corpus.
+        synth: SynthSize = SynthSize::Default;
+        /// Seed of the composed corpus.
+        seed: u64 = 42;
+        /// Folder for what is made from the data (decoded audio, the composed corpus); may be deleted at any time.
+        cache: PathBuf = "data/cache".into();
+        /// Training segments of each performance, evenly spread; auto = 13,000 shared out, 14 at least.
+        train_per_performance: PerPerformance = PerPerformance::Auto;
+        /// Seconds between the starts of neighbouring 4-s segments.
+        segment_hop: f64 [0.01..=60.0] = 1.0;
+        /// Sustain pedal: ignore = a note lasts while its key is held; extend = until the dampers fall.
+        pedal: PedalChoice = PedalChoice::Ignore;
+        /// Threads that prepare batches ahead of the training step.
+        workers: usize [1..=256] = 2;
+    }
+}
+
+keys! {
+    /// How notes enter the MIDI encoder.
+    MidiConfig {
+        /// What a note's position encodes: its index (the paper) or its onset in seconds.
+        onset: OnsetChoice = OnsetChoice::Index;
+        /// Notes of a segment that are kept, the first in time.
+        max_notes: usize [1..=65_536] = 2048;
+    }
+}
+
+keys! {
+    /// Sizes of the model.
+    ModelConfig {}
+    sections {
+        /// `model.audio.…`
+        audio: AudioModelConfig,
+        /// `model.midi.…`
+        midi: MidiModelConfig,
+        /// `model.head.…`
+        head: HeadConfig,
+    }
+}
+
+keys! {
+    /// The audio encoder (paper, tables 15 and 16).
+    AudioModelConfig {
+        /// Channels of the four convolutions; the last equals model.audio.d.
+        cnn: [usize; 4] [1..=16_384] => [512, 512, 512, 1024], [64, 64, 64, 128], [8, 8, 8, 16];
+        /// Groups of the GroupNorm after each convolution.
+        groups: usize [1..=16_384] => 32, 32, 4;
+        /// Width of the audio Transformer.
+        d: usize [1..=16_384] => 1024, 128, 16;
+        /// Attention heads of the audio Transformer.
+        heads: usize [1..=1024] => 8, 4, 2;
+        /// Layers of the audio Transformer.
+        layers: usize [1..=256] => 4, 2, 1;
+        /// Feed-forward width of the audio Transformer.
+        ff: usize [1..=65_536] => 4096, 512, 32;
+        /// LayerNorm after the residual sum (post) or before each sub-layer (pre).
+        norm: NormChoice = NormChoice::Post;
+        /// Frame positions are added before or after the descriptor is injected.
+        positions: PositionsChoice = PositionsChoice::Before;
+        /// Learnable frame positions; a 4-s segment has 2,400 frames.
+        max_frames: usize [2400..=1_000_000] = 6000;
+    }
+}
+
+keys! {
+    /// The MIDI encoder (paper, tables 17 and 18).
+    MidiModelConfig {
+        /// Width of the MIDI Transformer.
+        d: usize [4..=16_384] => 512, 128, 16;
+        /// Attention heads of the MIDI Transformer.
+        heads: usize [1..=1024] => 8, 4, 2;
+        /// Layers of the MIDI Transformer.
+        layers: usize [1..=256] => 4, 2, 1;
+        /// Feed-forward width of the MIDI Transformer.
+        ff: usize [1..=65_536] => 2048, 512, 32;
+    }
+}
+
+keys! {
+    /// The projection heads: three linear layers each.
+    HeadConfig {
+        /// Width of both hidden layers.
+        hidden: usize [1..=65_536] => 512, 512, 24;
+        /// Dimensions of the shared embedding space.
+        out: usize [2..=65_536] => 256, 256, 16;
+    }
+}
+
+keys! {
+    /// How descriptors enter the encoders.
+    InjectConfig {
+        /// Heads of the injecting attention; 0 = as many as the encoder has.
+        heads: usize [0..=1024] = 0;
+        /// Residual connection around the injecting attention; false = eq. 9 literally.
+        residual: bool = true;
+    }
+}
+
+keys! {
+    /// The spectrogram under the audio descriptors.
+    StftConfig {
+        /// What the STFT sees beyond the ends of a segment.
+        padding: PaddingChoice = PaddingChoice::Reflect;
+    }
+}
+
+keys! {
+    /// The canonical evaluation.
+    EvalConfig {
+        /// Queries drawn from the split.
+        queries: usize [1..=10_000_000] = 500;
+        /// Candidates of each query, the match included.
+        pool: usize [2..=1_000_000] = 256;
+        /// Seed of the queries and pools.
+        seed: u64 = 42;
+        /// Epochs between evaluations on the validation split; 0 = none during training.
+        every: usize [0..=100_000] = 1;
+    }
+}
+
+keys! {
+    /// When checkpoints are written.
+    CheckpointConfig {
+        /// Steps between checkpoints; 0 = one at the end of each epoch.
+        every: usize [0..=1_000_000_000] = 0;
+    }
+}
+
+keys! {
+    /// How much is told during training.
+    LogConfig {
+        /// Steps between lines of metrics.jsonl.
+        every: usize [1..=1_000_000_000] = 10;
+    }
+}
