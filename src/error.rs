@@ -73,7 +73,7 @@ impl Error {
     }
 
     /// Process exit code: 1 negative answer, 2 usage, 3 bad input.
-    pub fn exit_code(&self) -> i32 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,
             Error::Diverged(_) => 1,

@@ -1,6 +1,7 @@
 //! # Descant
 //! One shared embedding space for piano audio and MIDI.
 
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod device;
