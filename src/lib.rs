@@ -13,5 +13,6 @@ pub mod random;
 pub mod schedule;
 pub mod tape;
 pub mod tensor;
+pub mod train;
 
 pub use error::{Error, Result};
