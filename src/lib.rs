@@ -4,8 +4,11 @@
 pub mod cli;
 pub mod config;
 pub mod data;
+pub mod descriptors;
 pub mod device;
 pub mod error;
+#[cfg(test)]
+pub(crate) mod golden;
 pub mod io;
 pub mod linalg;
 pub mod ops;
