@@ -133,5 +133,22 @@ fn upstream(i: usize) -> f64 {
 /// Every case of every operation.
 pub fn all_cases() -> Vec<Case> {
     use super::*;
-    [activation::cases(), add::cases(), linear::cases()].into_iter().flatten().collect()
+    [
+        activation::cases(),
+        add::cases(),
+        attention::cases(),
+        batchnorm::cases(),
+        concat::cases(),
+        dropout::cases(),
+        embedding::cases(),
+        interpolate::cases(),
+        layernorm::cases(),
+        linear::cases(),
+        pool::cases(),
+        positions::cases(),
+        vicreg::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

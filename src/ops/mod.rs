@@ -5,13 +5,22 @@
 
 mod case;
 mod parallel;
+mod ragged;
 
 pub mod activation;
 pub mod add;
+pub mod attention;
+pub mod batchnorm;
+pub mod concat;
+pub mod dropout;
+pub mod embedding;
+pub mod interpolate;
+pub mod layernorm;
 pub mod linear;
+pub mod pool;
+pub mod positions;
+pub mod vicreg;
 
 pub use case::{Case, Input, all_cases};
 pub(crate) use parallel::{column_sums, for_rows, parallel_map, parallel_zip};
 pub use ragged::Ragged;
-
-mod ragged;

@@ -1,0 +1,83 @@
+//! Dropout: y = x·mask/(1 − p), where the mask is a pure function of (seed, step, site, element) and so is regenerated, not
+//! stored, in the backward pass: dx = dy·mask/(1 − p).
+
+use super::{Case, Input, for_rows};
+use crate::device::{PoolVec, Real};
+use crate::error::Result;
+use crate::random::{Philox, uniform_f32};
+use crate::tape::{Tape, Var};
+use crate::tensor::Tensor;
+use crate::with_real;
+
+/// One use of dropout in one step.
+#[derive(Debug, Clone, Copy)]
+pub struct Dropout {
+    probability: f32,
+    source: Philox,
+    step: u64,
+}
+
+impl Dropout {
+    /// Drops with `probability` in [0, 1); `site` tells this use from the others of the step.
+    pub fn new(probability: f32, seed: u64, step: u64, site: u64) -> Self {
+        Dropout { probability, source: Philox::new(seed, site), step }
+    }
+
+    /// Masks and scales one row in place; `row` is its number within this use.
+    pub(crate) fn apply_row<F: Real>(&self, row: u64, values: &mut [F]) {
+        let scale = F::of(1.0 / (1.0 - f64::from(self.probability)));
+        // 2⁴⁰ rows a step and 2²⁴ steps fit into one counter word.
+        let counter = self.step << 40 | row;
+        for (i, four) in values.chunks_mut(4).enumerate() {
+            let words = self.source.u32x4(counter, i as u64);
+            for (x, word) in four.iter_mut().zip(words) {
+                *x = if uniform_f32(word) < self.probability { F::ZERO } else { *x * scale };
+            }
+        }
+    }
+
+    fn apply<F: Real>(&self, x: &Tensor) -> Tensor {
+        let cols = x.cols();
+        let mut y = PoolVec::<F>::copy_of(x.as_slice());
+        for_rows(&mut y, cols, |first, block| {
+            for (i, row) in block.chunks_exact_mut(cols).enumerate() {
+                self.apply_row((first + i) as u64, row);
+            }
+        });
+        Tensor::from_pool(x.shape(), y)
+    }
+}
+
+/// Dropout of every element, or `x` itself where there is none.
+pub fn dropout(tape: &Tape, x: &Var, dropout: Option<Dropout>) -> Result<Var> {
+    let Some(dropout) = dropout else { return Ok(x.clone()) };
+    let value = with_real!(x.dtype(), F => dropout.apply::<F>(x.value()));
+    Ok(tape.record(value, &[x], move |dy| Ok(vec![Some(with_real!(dy.dtype(), F => dropout.apply::<F>(dy)))])))
+}
+
+/// Configurations for the gradient suite.
+pub fn cases() -> Vec<Case> {
+    vec![Case::new("dropout", vec![Input::new(&[5, 7])], |t, v| dropout(t, &v[0], Some(Dropout::new(0.4, 1, 2, 3))))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::DType;
+
+    #[test]
+    fn keeps_the_mean_and_depends_on_step_and_site() {
+        let x = Var::constant(Tensor::from_f64(&[100, 100], &[1.0; 10_000], DType::F32));
+        let run = |step, site| {
+            dropout(&Tape::inference(), &x, Some(Dropout::new(0.25, 9, step, site))).unwrap().value().to_f32()
+        };
+        let y = run(1, 1);
+        let zeros = y.iter().filter(|&&v| v == 0.0).count() as f64;
+        // Binomial(10,000, 0.25): standard deviation 43.
+        assert!((zeros - 2500.0).abs() < 220.0, "{zeros} zeros of 10,000 at p = 0.25");
+        assert!(y.iter().all(|&v| v == 0.0 || (v - 4.0 / 3.0).abs() < 1e-6));
+        assert_eq!(y, run(1, 1));
+        assert_ne!(y, run(2, 1));
+        assert_ne!(y, run(1, 2));
+    }
+}

@@ -1,0 +1,66 @@
+//! Linear interpolation in time (align_corners = false): output t of n reads at s = max((t + ½)·T/n − ½, 0) of T input rows,
+//! y[t] = (1 − w)·x[⌊s⌋] + w·x[min(⌊s⌋ + 1, T − 1)], w = s − ⌊s⌋. The gradient is the transposed map.
+
+use super::{Case, Input, Ragged};
+use crate::device::{PoolVec, Real};
+use crate::error::{Error, Result};
+use crate::tape::{Tape, Var};
+use crate::tensor::Tensor;
+use crate::with_real;
+
+/// Source row pair and weight of the second for output row `t` of `n`, from `length` rows.
+fn taps(t: usize, n: usize, length: usize) -> (usize, usize, f64) {
+    let s = ((t as f64 + 0.5) * length as f64 / n as f64 - 0.5).max(0.0);
+    let low = (s as usize).min(length - 1);
+    (low, (low + 1).min(length - 1), s - low as f64)
+}
+
+/// Stretches every sample from its length in `from` to its length in `to`: [ΣT, d] → [Σn, d].
+pub fn interpolate(tape: &Tape, x: &Var, from: &Ragged, to: &Ragged) -> Result<Var> {
+    let d = x.value().cols();
+    let fits = from.batch() == to.batch() && (0..from.batch()).all(|b| from.length(b) > 0 || to.length(b) == 0);
+    if x.shape() != [from.total(), d] || !fits {
+        let got = format!("{:?} in {} samples to {}", x.shape(), from.batch(), to.batch());
+        return Err(Error::op("interpolate", "x", format!("[{}, {d}], no empty sample", from.total()), got));
+    }
+    let value = with_real!(x.dtype(), F => {
+        let source = x.value().as_slice::<F>();
+        let mut y = PoolVec::<F>::uninit(to.total() * d);
+        for b in 0..to.batch() {
+            let first = from.range(b).start;
+            for t in 0..to.length(b) {
+                let (low, high, w) = taps(t, to.length(b), from.length(b));
+                let (a, c) = (&source[(first + low) * d..][..d], &source[(first + high) * d..][..d]);
+                let (w, v) = (F::of(w), F::of(1.0 - w));
+                let row = &mut y[(to.range(b).start + t) * d..][..d];
+                row.iter_mut().zip(a).zip(c).for_each(|((y, &a), &c)| *y = v * a + w * c);
+            }
+        }
+        Tensor::from_pool(&[to.total(), d], y)
+    });
+    let (from, to) = (from.clone(), to.clone());
+    Ok(tape.record(value, &[x], move |dy| {
+        Ok(vec![Some(with_real!(dy.dtype(), F => {
+            let dy = dy.as_slice::<F>();
+            let mut dx = PoolVec::<F>::zeros(from.total() * d);
+            for b in 0..to.batch() {
+                let first = from.range(b).start;
+                for t in 0..to.length(b) {
+                    let (low, high, w) = taps(t, to.length(b), from.length(b));
+                    let row = &dy[(to.range(b).start + t) * d..][..d];
+                    for (source, weight) in [(low, 1.0 - w), (high, w)] {
+                        let weight = F::of(weight);
+                        dx[(first + source) * d..][..d].iter_mut().zip(row).for_each(|(x, &g)| *x += weight * g);
+                    }
+                }
+            }
+            Tensor::from_pool(&[from.total(), d], dx)
+        }))])
+    }))
+}
+
+/// Configurations for the gradient suite.
+pub fn cases() -> Vec<Case> {
+    let (from, to) = (Ragged::from_lengths([3, 1, 5]), Ragged::from_lengths([10, 2, 4]));
+    vec![Case::new("interpolate", vec![Input::new(&[9, 2])], move |t, v| interpolate(t, &v[0], &from, &to))]
+}
