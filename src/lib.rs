@@ -12,6 +12,7 @@ pub(crate) mod golden;
 pub mod io;
 pub mod linalg;
 pub mod ops;
+pub mod progress;
 pub mod random;
 pub mod schedule;
 pub mod tape;

@@ -1,4 +1,3 @@
 //! The command line: one file for each verb, and what they share.
 
 pub mod output;
-pub mod progress;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::progress::say;
 use crate::error::{Error, Result};
+use crate::progress::say;
 
 /// Writes `text` to stdout. A reader that has gone (`engine … | head`) ends the process quietly.
 pub fn print(text: &str) -> Result<()> {

@@ -1,10 +1,12 @@
-//! The closed sets of words that keys choose from.
+//! The closed sets of words that keys choose from: those of settings alone, and the words for enums of other modules.
 
 use std::path::PathBuf;
 
 use serde_json::Value;
 
 use super::setting::{Limits, Setting, choices};
+pub use crate::descriptors::stft::Padding;
+pub use crate::ops::vicreg::Variant;
 
 /// Which defaults the size keys take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,17 +46,7 @@ pub enum ScheduleKind {
 }
 choices!(ScheduleKind { Cosine = "cosine", CosineTail = "cosine-tail", Trapezoid = "trapezoid" });
 
-/// How the terms of VICReg are normalised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VicregVariant {
-    /// Variance averaged, covariance summed over the two sides (golden `code`).
-    Code,
-    /// Variance summed as well.
-    Sum,
-    /// As published by Bardes et al., 2022.
-    Bardes,
-}
-choices!(VicregVariant { Code = "code", Sum = "sum", Bardes = "bardes" });
+choices!(Variant { Code = "code", Sum = "sum", Bardes = "bardes" });
 
 /// Size of the corpus the engine composes itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,15 +98,7 @@ pub enum PositionsChoice {
 }
 choices!(PositionsChoice { Before = "before", After = "after" });
 
-/// What the STFT sees beyond the ends of the audio.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PaddingChoice {
-    /// The audio mirrored.
-    Reflect,
-    /// Silence.
-    Zero,
-}
-choices!(PaddingChoice { Reflect = "reflect", Zero = "zero" });
+choices!(Padding { Reflect = "reflect", Zero = "zero" });
 
 /// Where the performances come from.
 #[derive(Debug, Clone, PartialEq, Eq)]

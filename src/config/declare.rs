@@ -84,14 +84,12 @@ keys! {
     ScheduleConfig {
         /// How the learning rate moves after the warm-up.
         kind as "schedule": ScheduleKind = ScheduleKind::Cosine;
-        /// Epochs after which the cosine ends; 0 = the whole run.
+        /// Epochs after which the cosine ends; 0 = the whole run (cosine-tail: half of it).
         ref_epochs: usize [0..=100_000] = 0;
         /// cosine-tail: smallest share of the base rate before the tail.
         floor: f64 [0.0..=1.0] = 0.10;
         /// cosine-tail: share of the base rate at the very end.
         tail_end: f64 [0.0..=1.0] = 0.02;
-        /// trapezoid: share of the run over which the rate falls to 0.
-        decay: f64 [0.0..=1.0] = 0.2;
     }
 }
 
@@ -104,8 +102,8 @@ keys! {
         var: f64 [0.0..=1e6] = 10.0;
         /// Weight of the covariance term.
         cov: f64 [0.0..=1e6] = 1.0;
-        /// How the terms are normalised: code = variance averaged over the two sides; sum = summed; bardes = as first published.
-        variant: VicregVariant = VicregVariant::Code;
+        /// How the terms are normalised: code = the authors' code; sum = variance summed over the two sides; bardes = the article's formula.
+        variant: Variant = Variant::Code;
     }
 }
 
@@ -216,7 +214,7 @@ keys! {
     /// The spectrogram under the audio descriptors.
     StftConfig {
         /// What the STFT sees beyond the ends of a segment.
-        padding: PaddingChoice = PaddingChoice::Reflect;
+        padding: Padding = Padding::Reflect;
     }
 }
 

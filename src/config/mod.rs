@@ -7,13 +7,14 @@ pub mod choices;
 pub mod declare;
 pub mod keys;
 pub mod setting;
+mod typed;
 mod validate;
 
 use std::path::Path;
 
 pub use choices::{
-    DeviceChoice, NormChoice, OnsetChoice, PaddingChoice, PedalChoice, PerPerformance, PositionsChoice, Preset,
-    ScheduleKind, Source, SynthSize, VicregVariant,
+    DeviceChoice, NormChoice, OnsetChoice, Padding, PedalChoice, PerPerformance, PositionsChoice, Preset, ScheduleKind,
+    Source, SynthSize, Variant,
 };
 pub use declare::*;
 use keys::{Keyed, split};
