@@ -1,2 +1,23 @@
 //! Audio and MIDI in, training segments out.
+//!
+//! | step | file |
+//! |---|---|
+//! | which recording belongs to which MIDI, piece and split | [`maestro`] |
+//! | decode any audio file, bring it to 24 kHz mono | [`audio`], [`resample`] |
+//! | keep it on disk, mapped into memory | [`cache`] |
+//! | MIDI bytes to timed events to notes, mending what is odd | [`midi`], [`pairing`] |
+//! | four-second windows | [`segments`] |
+//! | all of that for a folder | [`prepare`] |
+//! | what was left out and why | [`quarantine`] |
+
+pub mod audio;
+pub mod cache;
+pub mod maestro;
+pub mod midi;
 pub mod note;
+pub mod pairing;
+pub mod prepare;
+pub mod progress;
+pub mod quarantine;
+pub mod resample;
+pub mod segments;

@@ -1,0 +1,108 @@
+//! Performances cut into the four-second windows everything else works on (paper section 3: 4 s, 1 s hop).
+
+use super::audio::SAMPLE_RATE;
+use super::cache::CachedAudio;
+use super::maestro::Split;
+use super::note::Note;
+use super::pairing::Repairs;
+use super::quarantine::Quarantined;
+
+/// Length of a window in seconds.
+pub const WINDOW_SECONDS: f64 = 4.0;
+/// Length of a window in samples.
+pub const WINDOW_SAMPLES: usize = 96_000;
+/// From one window's start to the next, in seconds.
+pub const HOP_SECONDS: f64 = 1.0;
+const HOP_SAMPLES: usize = 24_000;
+/// Notes of a window that are kept: the model's MIDI positions.
+pub const MAX_NOTES: usize = 2048;
+
+/// One recorded performance with its notes.
+#[derive(Debug, Clone)]
+pub struct Performance {
+    pub composer: String,
+    pub title: String,
+    /// The same number for every performance of the same (composer, title).
+    pub piece: u32,
+    /// The same number for every piece of the same composer.
+    pub composer_id: u32,
+    pub split: Split,
+    pub audio: CachedAudio,
+    /// By onset, then pitch.
+    pub notes: Vec<Note>,
+}
+
+/// A window of a performance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Segment {
+    /// Index into [`Dataset::performances`].
+    pub performance: u32,
+    /// Where it begins, in seconds from the start of the performance.
+    pub start: f64,
+}
+
+/// Performances ready for training and evaluation.
+#[derive(Debug, Clone, Default)]
+pub struct Dataset {
+    /// In the order of the metadata.
+    pub performances: Vec<Performance>,
+    /// What was left out, by row.
+    pub quarantined: Vec<Quarantined>,
+    /// What was mended in the MIDI files, all together.
+    pub repairs: Repairs,
+}
+
+impl Dataset {
+    /// The windows of a split, by performance and start. Windows without a note onset are skipped. `per_performance`
+    /// keeps that many of each performance, evenly spread; `None` keeps all (as evaluation does).
+    pub fn segments(&self, split: Split, per_performance: Option<usize>) -> Vec<Segment> {
+        let mut all = Vec::new();
+        for (index, performance) in (0u32..).zip(&self.performances) {
+            if performance.split == split {
+                let starts = performance.window_starts();
+                let kept = spread(starts.len(), per_performance.unwrap_or(usize::MAX));
+                all.extend(kept.map(|i| Segment { performance: index, start: starts[i] }));
+            }
+        }
+        all
+    }
+
+    /// The window's audio: 96,000 samples at 24 kHz, full scale ±1; silence beyond the end of the recording.
+    pub fn audio(&self, segment: &Segment) -> Vec<f32> {
+        let mut out = vec![0.0; WINDOW_SAMPLES];
+        let samples = self.performances[segment.performance as usize].audio.samples();
+        let first = (segment.start * f64::from(SAMPLE_RATE)).round() as usize;
+        let present = samples.get(first..).unwrap_or_default();
+        for (x, &sample) in out.iter_mut().zip(present) {
+            *x = f32::from(sample) / 32_768.0;
+        }
+        out
+    }
+
+    /// The notes whose onset lies in the window, by onset then pitch, onsets counted from the window's start; the
+    /// first [`MAX_NOTES`].
+    pub fn notes(&self, segment: &Segment) -> Vec<Note> {
+        let notes = self.performances[segment.performance as usize].notes_between(segment.start);
+        notes.iter().take(MAX_NOTES).map(|n| Note { onset: n.onset - segment.start, ..*n }).collect()
+    }
+}
+
+impl Performance {
+    /// Starts of all whole windows with at least one onset.
+    fn window_starts(&self) -> Vec<f64> {
+        let windows = self.audio.samples().len().checked_sub(WINDOW_SAMPLES).map_or(0, |room| room / HOP_SAMPLES + 1);
+        (0..windows).map(|i| i as f64 * HOP_SECONDS).filter(|start| !self.notes_between(*start).is_empty()).collect()
+    }
+
+    /// Notes with onsets in the window that begins at `start`.
+    fn notes_between(&self, start: f64) -> &[Note] {
+        let at = |time: f64| self.notes.partition_point(|n| n.onset < time);
+        &self.notes[at(start)..at(start + WINDOW_SECONDS)]
+    }
+}
+
+/// At most `wanted` of `0..count`, evenly spread: the middles of `wanted` equal parts.
+fn spread(count: usize, wanted: usize) -> impl Iterator<Item = usize> {
+    let kept = count.min(wanted);
+    (0..kept).map(move |i| (2 * i + 1) * count / (2 * kept))
+}
