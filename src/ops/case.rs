@@ -139,6 +139,7 @@ pub fn all_cases() -> Vec<Case> {
         attention::cases(),
         batchnorm::cases(),
         concat::cases(),
+        conv_block::cases(),
         dropout::cases(),
         embedding::cases(),
         interpolate::cases(),

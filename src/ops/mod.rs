@@ -16,6 +16,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod interpolate;
 pub mod layernorm;
+pub mod conv_block;
 pub mod linear;
 pub mod pool;
 pub mod positions;
