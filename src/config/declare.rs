@@ -116,8 +116,12 @@ keys! {
         synth: SynthSize = SynthSize::Default;
         /// Seed of the composed corpus.
         seed: u64 = 42;
-        /// Folder for what is made from the data (decoded audio, the composed corpus); may be deleted at any time.
-        cache: PathBuf = "data/cache".into();
+        /// Folder the composed corpus is kept in; auto = data/synth-SIZE-SEED.
+        synth_dir: PathBuf = "auto".into();
+        /// Folder for decoded audio, which may be deleted at any time; auto = beside the data, or the user's cache folder.
+        cache: PathBuf = "auto".into();
+        /// Leave out performances of a piece that also stands in a split that is evaluated later.
+        disjoint_pieces: bool = true;
         /// Training segments of each performance, evenly spread; auto = 13,000 shared out, 14 at least.
         train_per_performance: PerPerformance = PerPerformance::Auto;
         /// Seconds between the starts of neighbouring 4-s segments.
