@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::setting::{Limits, Setting, choices};
+pub use crate::data::midi::PedalMode;
 pub use crate::descriptors::stft::Padding;
 pub use crate::ops::vicreg::Variant;
 
@@ -58,15 +59,7 @@ pub enum SynthSize {
 }
 choices!(SynthSize { Default = "default", Tiny = "tiny" });
 
-/// What the sustain pedal does to note durations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PedalChoice {
-    /// A note lasts as long as its key is held.
-    Ignore,
-    /// A note lasts until the dampers fall.
-    Extend,
-}
-choices!(PedalChoice { Ignore = "ignore", Extend = "extend" });
+choices!(PedalMode { Ignore = "ignore", Extend = "extend" });
 
 /// What places a note in the MIDI encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

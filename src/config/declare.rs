@@ -124,10 +124,8 @@ keys! {
         disjoint_pieces: bool = true;
         /// Training segments of each performance, evenly spread; auto = 13,000 shared out, 14 at least.
         train_per_performance: PerPerformance = PerPerformance::Auto;
-        /// Seconds between the starts of neighbouring 4-s segments.
-        segment_hop: f64 [0.01..=60.0] = 1.0;
         /// Sustain pedal: ignore = a note lasts while its key is held; extend = until the dampers fall.
-        pedal: PedalChoice = PedalChoice::Ignore;
+        pedal: PedalMode = PedalMode::Ignore;
         /// Threads that prepare batches ahead of the training step.
         workers: usize [1..=256] = 2;
     }
@@ -139,7 +137,7 @@ keys! {
         /// What a note's position encodes: its index (the paper) or its onset in seconds.
         onset: OnsetChoice = OnsetChoice::Index;
         /// Notes of a segment that are kept, the first in time.
-        max_notes: usize [1..=65_536] = 2048;
+        max_notes: usize [1..=2048] = 2048;
     }
 }
 

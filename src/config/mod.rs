@@ -13,7 +13,7 @@ mod validate;
 use std::path::Path;
 
 pub use choices::{
-    DeviceChoice, NormChoice, OnsetChoice, Padding, PedalChoice, PerPerformance, PositionsChoice, Preset, ScheduleKind,
+    DeviceChoice, NormChoice, OnsetChoice, Padding, PedalMode, PerPerformance, PositionsChoice, Preset, ScheduleKind,
     Source, SynthSize, Variant,
 };
 pub use declare::*;

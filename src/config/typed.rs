@@ -1,7 +1,11 @@
 //! From groups of keys to the option structs of the modules that use them.
 
-use super::choices::ScheduleKind;
-use super::declare::{ScheduleConfig, VicregConfig};
+use std::path::{Path, PathBuf};
+
+use super::choices::{ScheduleKind, SynthSize};
+use super::declare::{DataConfig, ScheduleConfig, VicregConfig};
+use crate::data::cache;
+use crate::data::prepare::PrepareOptions;
 use crate::ops::vicreg::VicregSpec;
 use crate::schedule::Shape;
 
@@ -21,5 +25,29 @@ impl VicregConfig {
     /// The weights and the variant of the loss.
     pub fn spec(&self) -> VicregSpec {
         VicregSpec { invariance: self.inv, variance: self.var, covariance: self.cov, variant: self.variant }
+    }
+}
+
+impl DataConfig {
+    /// How a data folder is read.
+    pub fn prepare_options(&self) -> PrepareOptions {
+        PrepareOptions { pedal: self.pedal, disjoint_pieces: self.disjoint_pieces }
+    }
+
+    /// Where decoded audio of the data folder `root` is kept.
+    pub fn cache_dir(&self, root: &Path) -> PathBuf {
+        if self.cache == Path::new("auto") { cache::default_dir(root) } else { self.cache.clone() }
+    }
+
+    /// Where the composed corpus is kept.
+    pub fn corpus_dir(&self) -> PathBuf {
+        if self.synth_dir != Path::new("auto") {
+            return self.synth_dir.clone();
+        }
+        let size = match self.synth {
+            SynthSize::Default => "default",
+            SynthSize::Tiny => "tiny",
+        };
+        Path::new("data").join(format!("synth-{size}-{}", self.seed))
     }
 }
