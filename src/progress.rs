@@ -45,6 +45,12 @@ impl Progress {
         Progress { what, unit, bar, display: Mutex::new(display) }
     }
 
+    /// `done` pieces were finished before the work began here: they count as done, but not for the time left.
+    pub fn start_at(&self, done: u64) {
+        self.bar.set_position(done);
+        self.bar.reset_eta();
+    }
+
     /// Counts `count` more pieces as finished.
     pub fn advance(&self, count: u64) {
         self.bar.inc(count);
