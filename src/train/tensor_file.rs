@@ -14,7 +14,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use crate::error::{Error, Result};
 
 /// Longest header read, in bytes: ours have about 100 bytes per tensor; parsing takes some 30 times the header.
-const MAX_HEADER: u64 = 16 << 20;
+const MAX_HEADER: u64 = 4 << 20;
 /// Metadata key of the program's version, in every file written here.
 pub const VERSION_KEY: &str = "descant";
 /// Metadata key of the checksum.
