@@ -86,7 +86,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use safetensors::SafeTensors;
+    use crate::golden::Golden;
 
     const TAIL: Shape = Shape::CosineTail { ref_epochs: Some(30.0), floor: 0.1, tail_end: 0.02 };
 
@@ -96,13 +96,8 @@ mod tests {
 
     #[test]
     fn equals_the_reference() {
-        let bytes = std::fs::read("tests/golden/optim.safetensors").unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let column = |name: &str| -> Vec<[u8; 8]> {
-            let tensor = file.tensor(&format!("sched/{name}")).unwrap();
-            tensor.data().chunks_exact(8).map(|c| c.try_into().unwrap()).collect()
-        };
-        let steps: Vec<u64> = column("steps").into_iter().map(u64::from_le_bytes).collect();
+        let golden = Golden::open("optim");
+        let steps = golden.usize("sched/steps");
         assert_eq!(steps.len(), 72);
         for (name, shape) in [
             ("cosine60", Shape::Cosine { ref_epochs: None }),
@@ -112,8 +107,8 @@ mod tests {
             ("trapezoid", Shape::Trapezoid),
         ] {
             let schedule = run(shape, 812, 812 * 60);
-            for (&step, want) in steps.iter().zip(column(name)) {
-                let (got, want) = (schedule.multiplier(step), f64::from_le_bytes(want));
+            for (&step, want) in steps.iter().zip(golden.f64(&format!("sched/{name}"))) {
+                let got = schedule.multiplier(step as u64);
                 assert!((got - want).abs() < 1e-14, "{name} at {step}: {got} instead of {want}");
             }
         }

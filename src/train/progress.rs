@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::cli::progress::Progress;
+use crate::progress::Progress;
 use crate::train::log::TrainRecord;
 
 /// Steps the pace is averaged over.

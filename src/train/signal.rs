@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::cli::progress::say;
 use crate::error::{Error, Result};
+use crate::progress::say;
 
 /// Exit code after a second signal: 128 + SIGINT, as shells report it.
 const INTERRUPTED: i32 = 130;
