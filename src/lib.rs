@@ -14,6 +14,7 @@ pub mod linalg;
 pub mod ops;
 pub mod progress;
 pub mod random;
+pub mod report;
 pub mod schedule;
 pub mod tape;
 pub mod tensor;
