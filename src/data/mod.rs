@@ -9,15 +9,21 @@
 //! | four-second windows | [`segments`] |
 //! | all of that for a folder | [`prepare`] |
 //! | what was left out and why | [`quarantine`] |
+//! | MIDI made audible, by a piano of our own or a SoundFont | [`render`], [`midi_write`] |
+//! | a corpus composed from a seed | [`synth`], [`rng`] |
 
 pub mod audio;
 pub mod cache;
 pub mod maestro;
 pub mod midi;
+pub mod midi_write;
 pub mod note;
 pub mod pairing;
 pub mod prepare;
 pub mod progress;
 pub mod quarantine;
+pub mod render;
 pub mod resample;
+pub mod rng;
 pub mod segments;
+pub mod synth;
