@@ -1,0 +1,120 @@
+//! What a layer needs to be applied: the tape, the parameters on it, and whether this is training.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::{BufferId, ParamId, Parameters};
+use crate::ops::batchnorm::BatchStatistics;
+use crate::ops::dropout::Dropout;
+use crate::tape::{Tape, Var};
+use crate::tensor::Tensor;
+
+/// How layers behave that differ between training and use.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// Batch statistics and dropout.
+    Train {
+        /// Chance of an activation to be dropped.
+        dropout: f32,
+        /// Seed of the run.
+        seed: u64,
+        /// Optimizer step: every step has its own masks.
+        step: u64,
+    },
+    /// Running statistics, no dropout.
+    Eval,
+}
+
+/// One forward pass.
+pub struct Context<'a> {
+    /// Where operations are recorded.
+    pub tape: &'a Tape,
+    parameters: &'a Parameters,
+    vars: Vec<Var>,
+    mode: Mode,
+    statistics: RefCell<Vec<(BufferId, BufferId, BatchStatistics)>>,
+    probes: Option<RefCell<BTreeMap<String, Tensor>>>,
+}
+
+impl<'a> Context<'a> {
+    /// A pass over `parameters` on `tape`.
+    pub fn new(tape: &'a Tape, parameters: &'a Parameters, mode: Mode) -> Self {
+        let vars = parameters.on(tape);
+        Context { tape, parameters, vars, mode, statistics: RefCell::default(), probes: None }
+    }
+
+    /// Keeps what [`Context::probe`] is shown.
+    pub fn probing(mut self) -> Self {
+        self.probes = Some(RefCell::default());
+        self
+    }
+
+    /// A parameter as a variable.
+    pub fn var(&self, id: ParamId) -> &Var {
+        id.of(&self.vars)
+    }
+
+    /// A buffer's values.
+    pub fn buffer(&self, id: BufferId) -> &[f32] {
+        self.parameters.buffer(id)
+    }
+
+    /// Whether batch statistics are used.
+    pub fn is_training(&self) -> bool {
+        self.mode != Mode::Eval
+    }
+
+    /// The dropout of the layer with this random site, if there is any now.
+    pub fn dropout(&self, site: u64) -> Option<Dropout> {
+        match self.mode {
+            Mode::Train { dropout, seed, step } if dropout > 0.0 => Some(Dropout::new(dropout, seed, step, site)),
+            _ => None,
+        }
+    }
+
+    /// Notes a batch's statistics for the running ones.
+    pub fn observe(&self, mean: BufferId, variance: BufferId, statistics: BatchStatistics) {
+        self.statistics.borrow_mut().push((mean, variance, statistics));
+    }
+
+    /// Shows an intermediate value to whoever asked for [`Context::probing`].
+    pub fn probe(&self, name: &str, value: &Var) {
+        if let Some(probes) = &self.probes {
+            probes.borrow_mut().insert(name.to_string(), value.value().clone());
+        }
+    }
+
+    /// Ends the pass: parameter variables (for gradients), statistics to fold in, and probed values.
+    pub fn finish(self) -> Finished {
+        Finished {
+            vars: self.vars,
+            statistics: self.statistics.into_inner(),
+            probes: self.probes.map(RefCell::into_inner).unwrap_or_default(),
+        }
+    }
+}
+
+/// What is left of a forward pass.
+pub struct Finished {
+    /// The parameters, in order of their ids.
+    pub vars: Vec<Var>,
+    statistics: Vec<(BufferId, BufferId, BatchStatistics)>,
+    /// Values shown to [`Context::probe`].
+    pub probes: BTreeMap<String, Tensor>,
+}
+
+/// Share of the newest batch in running statistics (PyTorch's default).
+const MOMENTUM: f64 = 0.1;
+
+impl Finished {
+    /// running ← (1 − momentum)·running + momentum·batch, with the unbiased variance.
+    pub fn update_running_statistics(&self, parameters: &mut Parameters) {
+        for (mean, variance, batch) in &self.statistics {
+            for (id, values) in [(*mean, &batch.mean), (*variance, &batch.variance)] {
+                for (running, &x) in parameters.buffer_mut(id).iter_mut().zip(values) {
+                    *running = ((1.0 - MOMENTUM) * f64::from(*running) + MOMENTUM * x) as f32;
+                }
+            }
+        }
+    }
+}
