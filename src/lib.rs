@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod arms;
 pub mod data;
 pub mod descriptors;
 pub mod device;
@@ -11,7 +12,10 @@ pub mod error;
 pub(crate) mod golden;
 pub mod io;
 pub mod linalg;
+pub mod model;
+pub mod nn;
 pub mod ops;
+pub mod optim;
 pub mod progress;
 pub mod random;
 pub mod report;

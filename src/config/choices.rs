@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::setting::{Limits, Setting, choices};
 pub use crate::data::midi::PedalMode;
 pub use crate::descriptors::stft::Padding;
+pub use crate::model::{Onset, Positions};
+pub use crate::nn::Norm;
 pub use crate::ops::vicreg::Variant;
 
 /// Which defaults the size keys take.
@@ -61,35 +63,11 @@ choices!(SynthSize { Default = "default", Tiny = "tiny" });
 
 choices!(PedalMode { Ignore = "ignore", Extend = "extend" });
 
-/// What places a note in the MIDI encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnsetChoice {
-    /// Its index among the notes of the segment (the paper).
-    Index,
-    /// Its onset in seconds.
-    Seconds,
-}
-choices!(OnsetChoice { Index = "index", Seconds = "seconds" });
+choices!(Onset { Index = "index", Seconds = "seconds" });
 
-/// Where LayerNorm stands in a Transformer layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NormChoice {
-    /// After the residual sum.
-    Post,
-    /// Before attention and feed-forward.
-    Pre,
-}
-choices!(NormChoice { Post = "post", Pre = "pre" });
+choices!(Norm { Post = "post", Pre = "pre" });
 
-/// Where the positions of audio frames are added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PositionsChoice {
-    /// Before the descriptor is injected.
-    Before,
-    /// After it.
-    After,
-}
-choices!(PositionsChoice { Before = "before", After = "after" });
+choices!(Positions { Before = "before", After = "after" });
 
 choices!(Padding { Reflect = "reflect", Zero = "zero" });
 

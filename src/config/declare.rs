@@ -135,7 +135,7 @@ keys! {
     /// How notes enter the MIDI encoder.
     MidiConfig {
         /// What a note's position encodes: its index (the paper) or its onset in seconds.
-        onset: OnsetChoice = OnsetChoice::Index;
+        onset: Onset = Onset::Index;
         /// Notes of a segment that are kept, the first in time.
         max_notes: usize [1..=2048] = 2048;
     }
@@ -170,9 +170,9 @@ keys! {
         /// Feed-forward width of the audio Transformer.
         ff: usize [1..=65_536] => 4096, 512, 32;
         /// LayerNorm after the residual sum (post) or before each sub-layer (pre).
-        norm: NormChoice = NormChoice::Post;
+        norm: Norm = Norm::Post;
         /// Frame positions are added before or after the descriptor is injected.
-        positions: PositionsChoice = PositionsChoice::Before;
+        positions: Positions = Positions::Before;
         /// Learnable frame positions; a 4-s segment has 2,400 frames.
         max_frames: usize [2400..=1_000_000] = 6000;
     }
@@ -205,8 +205,8 @@ keys! {
 keys! {
     /// How descriptors enter the encoders.
     InjectConfig {
-        /// Heads of the injecting attention; 0 = as many as the encoder has.
-        heads: usize [0..=1024] = 0;
+        /// Heads of the injecting attention; a divisor of both encoders' widths.
+        heads: usize [1..=1024] => 8, 8, 2;
         /// Residual connection around the injecting attention; false = eq. 9 literally.
         residual: bool = true;
     }

@@ -14,6 +14,7 @@ use std::path::Path;
 
 pub use choices::{
     DeviceChoice, NormChoice, OnsetChoice, Padding, PedalMode, PerPerformance, PositionsChoice, Preset, ScheduleKind,
+    DeviceChoice, Norm, Onset, Padding, PedalChoice, PerPerformance, Positions, Preset, ScheduleKind,
     Source, SynthSize, Variant,
 };
 pub use declare::*;

@@ -11,3 +11,6 @@ pub mod a4;
 pub mod d4;
 pub mod duration;
 pub mod stft;
+
+/// STFT frames of a 4-s segment: 96,000 samples, hop 512, centred.
+pub const FRAMES: usize = 188;

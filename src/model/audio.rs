@@ -1,0 +1,100 @@
+//! MERTEncoderLite (paper, section 3.2, tables 15 and 16): four convolutions that shorten 40-fold, frame positions,
+//! descriptor injection, Transformer blocks, mean over time.
+
+use super::injection::Injector;
+use super::{AudioBatch, ModelSpec, Positions};
+use crate::arms::Injection;
+use crate::error::{Error, Result};
+use crate::nn::{Block, BlockSpec, Builder, Context, Init, ParamId};
+use crate::ops::Ragged;
+use crate::ops::conv_block::{ConvSpec, conv_block};
+use crate::ops::layernorm::EPSILON;
+use crate::ops::pool::mean_pool;
+use crate::ops::positions::add_positions;
+use crate::tape::Var;
+
+/// Standard deviation of freshly drawn positions.
+pub const POSITION_SD: f64 = 0.02;
+/// (kernel, stride, padding) of the four convolutions (table 15; spec for the padding).
+pub const CONVOLUTIONS: [(usize, usize, usize); 4] = [(10, 5, 0), (3, 2, 1), (3, 2, 1), (3, 2, 1)];
+
+/// One convolution with its GroupNorm.
+struct ConvLayer {
+    weight: ParamId,
+    bias: ParamId,
+    gamma: ParamId,
+    beta: ParamId,
+    spec: ConvSpec,
+}
+
+/// The audio encoder.
+pub struct AudioEncoder {
+    convolutions: Vec<ConvLayer>,
+    positions: ParamId,
+    when: Positions,
+    injector: Option<Injector>,
+    blocks: Vec<Block>,
+}
+
+impl AudioEncoder {
+    /// Declares `audio.cnn.convs.i`, `audio.cnn.norms.i`, `audio.pos`, `audio.inj`, `audio.layers.i`.
+    pub fn new(b: &mut Builder, injection: Option<Injection>, spec: &ModelSpec) -> Self {
+        let audio = &spec.audio;
+        let mut inputs = 1;
+        let mut convolutions = Vec::new();
+        for (i, (&(kernel, stride, padding), &channels)) in CONVOLUTIONS.iter().zip(&audio.cnn).enumerate() {
+            let init = Init::fan_in(inputs * kernel);
+            convolutions.push(ConvLayer {
+                weight: b.parameter(format!("audio.cnn.convs.{i}.weight"), &[channels, inputs, kernel], init),
+                bias: b.parameter(format!("audio.cnn.convs.{i}.bias"), &[channels], init),
+                gamma: b.parameter(format!("audio.cnn.norms.{i}.weight"), &[channels], Init::Constant(1.0)),
+                beta: b.parameter(format!("audio.cnn.norms.{i}.bias"), &[channels], Init::Constant(0.0)),
+                spec: ConvSpec { kernel, stride, padding, groups: audio.groups, eps: EPSILON },
+            });
+            inputs = channels;
+        }
+        let block = BlockSpec { d: audio.d, heads: audio.heads, ff: audio.ff, norm: audio.norm };
+        AudioEncoder {
+            convolutions,
+            positions: b.parameter("audio.pos", &[audio.max_frames, audio.d], Init::Normal(POSITION_SD)),
+            when: audio.positions,
+            injector: injection.map(|i| Injector::new(b, "audio.inj", i, audio.d, audio.descriptor_frames, spec)),
+            blocks: (0..audio.layers).map(|i| Block::new(b, &format!("audio.layers.{i}"), block)).collect(),
+        }
+    }
+
+    /// [B, T] samples → [B, d].
+    pub fn apply(&self, cx: &Context, batch: &AudioBatch) -> Result<Var> {
+        let mut x = Var::constant(batch.samples.clone());
+        for layer in &self.convolutions {
+            let [weight, bias, gamma, beta] = [layer.weight, layer.bias, layer.gamma, layer.beta].map(|id| cx.var(id));
+            x = conv_block(cx.tape, &x, weight, bias, gamma, beta, &layer.spec)?;
+        }
+        cx.probe("audio.cnn", &x);
+        let &[samples, frames, d] = x.shape() else {
+            return Err(Error::op("audio encoder", "samples", "[B, T, 1]", format!("{:?}", batch.samples.shape())));
+        };
+        let mut rows = Ragged::uniform(samples, frames);
+        let mut x = x.reshape(&[samples * frames, d]);
+        let positions = cx.var(self.positions);
+        if self.when == Positions::Before {
+            x = add_positions(cx.tape, &x, positions, &rows)?;
+        }
+        if let Some(injector) = &self.injector {
+            let (descriptor, descriptor_rows) = batch.descriptor.as_ref().ok_or_else(missing)?;
+            (x, rows) = injector.apply(cx, &x, &rows, descriptor, descriptor_rows)?;
+        }
+        if self.when == Positions::After {
+            x = add_positions(cx.tape, &x, positions, &rows)?;
+        }
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block.apply(cx, &x, &rows)?;
+            cx.probe(&format!("audio.layers.{i}"), &x);
+        }
+        mean_pool(cx.tape, &x, &rows)
+    }
+}
+
+fn missing() -> Error {
+    Error::op("audio encoder", "descriptor", "the descriptor the arm injects", "none")
+}

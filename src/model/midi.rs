@@ -1,0 +1,97 @@
+//! The MIDI encoder (paper, section 3.2, tables 17 and 18): note embeddings, descriptor injection, positions, pre-norm
+//! Transformer blocks, mean over notes, LayerNorm.
+
+use super::injection::Injector;
+use super::{MidiBatch, ModelSpec, Onset};
+use crate::arms::Injection;
+use crate::descriptors::duration::BUCKETS;
+use crate::error::{Error, Result};
+use crate::nn::{Block, BlockSpec, Builder, Context, Embedding, LayerNorm, Linear, Norm};
+use crate::ops::add::add;
+use crate::ops::concat::concat;
+use crate::ops::pool::mean_pool;
+use crate::tape::Var;
+use crate::tensor::Tensor;
+
+/// Pitches, and velocities, of MIDI.
+const SYMBOLS: usize = 128;
+/// Longest wavelength of sinusoidal positions is 2π times this.
+const SINUSOID_BASE: f64 = 10_000.0;
+/// With onsets as positions, one unit of position lasts 10 ms: the shortest wavelength is then 63 ms, and a segment spans
+/// 400 units, of the order of its number of notes.
+const ONSET_UNIT: f64 = 0.01;
+
+/// The MIDI encoder.
+pub struct MidiEncoder {
+    pitch: Embedding,
+    velocity: Embedding,
+    duration: Embedding,
+    linear: Linear,
+    norm: LayerNorm,
+    injector: Option<Injector>,
+    blocks: Vec<Block>,
+    last: LayerNorm,
+    onset: Onset,
+    d: usize,
+}
+
+impl MidiEncoder {
+    /// Declares `midi.pitch`, `.vel`, `.dur`, `.lin`, `.norm`, `.inj`, `.layers.i`, `.final`.
+    pub fn new(b: &mut Builder, injection: Option<Injection>, spec: &ModelSpec) -> Self {
+        let midi = &spec.midi;
+        let d = midi.d;
+        let block = BlockSpec { d, heads: midi.heads, ff: midi.ff, norm: Norm::Pre };
+        MidiEncoder {
+            pitch: Embedding::new(b, "midi.pitch", SYMBOLS, d / 2),
+            velocity: Embedding::new(b, "midi.vel", SYMBOLS, d / 4),
+            duration: Embedding::new(b, "midi.dur", BUCKETS, d / 4),
+            linear: Linear::new(b, "midi.lin", d / 2 + 2 * (d / 4), d),
+            norm: LayerNorm::new(b, "midi.norm", d),
+            injector: injection.map(|i| Injector::new(b, "midi.inj", i, d, midi.max_notes, spec)),
+            blocks: (0..midi.layers).map(|i| Block::new(b, &format!("midi.layers.{i}"), block)).collect(),
+            last: LayerNorm::new(b, "midi.final", d),
+            onset: midi.onset,
+            d,
+        }
+    }
+
+    /// Packed notes → [B, d].
+    pub fn apply(&self, cx: &Context, batch: &MidiBatch) -> Result<Var> {
+        let (pitch, velocity) = (self.pitch.apply(cx, &batch.pitch)?, self.velocity.apply(cx, &batch.velocity)?);
+        let duration = self.duration.apply(cx, &batch.duration)?;
+        let joined = concat(cx.tape, &[&pitch, &velocity, &duration])?;
+        let mut x = self.norm.apply(cx, &self.linear.apply(cx, &joined)?)?;
+        let mut rows = batch.rows.clone();
+        if let Some(injector) = &self.injector {
+            let descriptor = batch.descriptor.as_ref().ok_or_else(|| {
+                Error::op("MIDI encoder", "descriptor", "the descriptor the arm injects", "none")
+            })?;
+            (x, rows) = injector.apply(cx, &x, &rows, descriptor, &batch.rows)?;
+        }
+        x = add(cx.tape, &x, &self.positions(batch, &x))?;
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block.apply(cx, &x, &rows)?;
+            cx.probe(&format!("midi.layers.{i}"), &x);
+        }
+        self.last.apply(cx, &mean_pool(cx.tape, &x, &rows)?)
+    }
+
+    /// Sinusoidal positions of every note [ΣN, d].
+    fn positions(&self, batch: &MidiBatch, like: &Var) -> Var {
+        let index = (0..batch.rows.batch()).flat_map(|b| 0..batch.rows.length(b));
+        let positions: Vec<f64> = match self.onset {
+            Onset::Index => index.map(|i| i as f64).collect(),
+            Onset::Seconds => batch.onset.iter().map(|&t| f64::from(t) / ONSET_UNIT).collect(),
+        };
+        let table: Vec<f64> = positions.iter().flat_map(|&p| sinusoid(p, self.d)).collect();
+        Var::constant(Tensor::from_f64(like.shape(), &table, like.dtype()))
+    }
+}
+
+/// Interleaved sin(p·b^(−2i/d)), cos(p·b^(−2i/d)) for i = 0 … d/2 (Vaswani et al. 2017).
+pub fn sinusoid(position: f64, d: usize) -> impl Iterator<Item = f64> {
+    (0..d).map(move |c| {
+        let angle = position * SINUSOID_BASE.powf(-((c / 2 * 2) as f64) / d as f64);
+        if c % 2 == 0 { angle.sin() } else { angle.cos() }
+    })
+}
