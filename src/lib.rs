@@ -1,9 +1,9 @@
 //! # Descant
 //! One shared embedding space for piano audio and MIDI.
 
+pub mod arms;
 pub mod cli;
 pub mod config;
-pub mod arms;
 pub mod data;
 pub mod descriptors;
 pub mod device;

@@ -13,9 +13,8 @@ mod validate;
 use std::path::Path;
 
 pub use choices::{
-    DeviceChoice, NormChoice, OnsetChoice, Padding, PedalMode, PerPerformance, PositionsChoice, Preset, ScheduleKind,
-    DeviceChoice, Norm, Onset, Padding, PedalChoice, PerPerformance, Positions, Preset, ScheduleKind,
-    Source, SynthSize, Variant,
+    DeviceChoice, Norm, Onset, Padding, PedalMode, PerPerformance, Positions, Preset, ScheduleKind, Source, SynthSize,
+    Variant,
 };
 pub use declare::*;
 use keys::{Keyed, split};

@@ -44,7 +44,8 @@ impl Injector {
             }
             Mechanism::Reverse => {
                 let inp = Linear::new(b, &format!("{name}.inp"), dims, d);
-                let positions = b.parameter(format!("{name}.pos"), &[longest, d], Init::Normal(super::audio::POSITION_SD));
+                let positions =
+                    b.parameter(format!("{name}.pos"), &[longest, d], Init::Normal(super::audio::POSITION_SD));
                 Kind::Reverse { inp, positions, attention: attention(b), norm: norm(b) }
             }
         };

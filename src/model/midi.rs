@@ -63,9 +63,10 @@ impl MidiEncoder {
         let mut x = self.norm.apply(cx, &self.linear.apply(cx, &joined)?)?;
         let mut rows = batch.rows.clone();
         if let Some(injector) = &self.injector {
-            let descriptor = batch.descriptor.as_ref().ok_or_else(|| {
-                Error::op("MIDI encoder", "descriptor", "the descriptor the arm injects", "none")
-            })?;
+            let descriptor = batch
+                .descriptor
+                .as_ref()
+                .ok_or_else(|| Error::op("MIDI encoder", "descriptor", "the descriptor the arm injects", "none"))?;
             (x, rows) = injector.apply(cx, &x, &rows, descriptor, &batch.rows)?;
         }
         x = add(cx.tape, &x, &self.positions(batch, &x))?;

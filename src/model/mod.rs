@@ -9,11 +9,11 @@
 
 pub mod audio;
 pub mod batch;
+#[cfg(test)]
+mod golden_tests;
 pub mod head;
 pub mod injection;
 pub mod midi;
-#[cfg(test)]
-mod golden_tests;
 mod spec;
 
 pub use audio::AudioEncoder;

@@ -49,10 +49,7 @@ impl Block {
         Block {
             attention: MultiHead::new(b, &format!("{name}.att"), d, heads, true),
             norms: [1, 2].map(|i| LayerNorm::new(b, &format!("{name}.n{i}"), d)),
-            feed: [
-                Linear::new(b, &format!("{name}.ffn.l1"), d, ff),
-                Linear::new(b, &format!("{name}.ffn.l2"), ff, d),
-            ],
+            feed: [Linear::new(b, &format!("{name}.ffn.l1"), d, ff), Linear::new(b, &format!("{name}.ffn.l2"), ff, d)],
             norm,
             sites: ["branch.att", "ffn", "branch.ffn"].map(|part| site(&format!("dropout.{name}.{part}"))),
         }
