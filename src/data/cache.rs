@@ -242,3 +242,74 @@ impl From<Vec<i16>> for CachedAudio {
         CachedAudio { storage: Arc::new(Storage::Owned(samples)) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A second of 16-bit audio at 24 kHz, which decodes to itself.
+    fn write_wav(path: &Path, seed: i16) -> Vec<i16> {
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: SAMPLE_RATE,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let samples: Vec<i16> = (0..24_000i32).map(|n| (n * 7919 % 65_536 - 32_768) as i16 ^ seed).collect();
+        let mut wav = hound::WavWriter::create(path, spec).unwrap();
+        samples.iter().for_each(|s| wav.write_sample(*s).unwrap());
+        wav.finalize().unwrap();
+        samples
+    }
+
+    fn pcm_files(dir: &Path) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+        files.filter(|p| p.extension().is_some_and(|e| e == "pcm")).collect()
+    }
+
+    #[test]
+    fn decodes_once_by_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (dir.path().join("a.wav"), dir.path().join("b.wav"));
+        let samples = write_wav(&first, 0);
+        let cache = AudioCache::open(&dir.path().join("cache")).unwrap();
+        assert_eq!(cache.get(&first).unwrap().samples(), samples);
+        let stamp = |p: &Path| modified(&std::fs::metadata(p).unwrap());
+        let built = stamp(&pcm_files(cache.dir())[0]);
+        std::fs::copy(&first, &second).unwrap();
+        assert_eq!(cache.get(&first).unwrap().samples(), samples);
+        assert_eq!(cache.get(&second).unwrap().seconds(), 1.0);
+        assert_eq!(pcm_files(cache.dir()).len(), 1, "the copy shares its cache file");
+        assert_eq!(stamp(&pcm_files(cache.dir())[0]), built, "nothing was decoded again");
+        let changed = write_wav(&first, 1);
+        assert_eq!(cache.get(&first).unwrap().samples(), changed);
+        assert_eq!(pcm_files(cache.dir()).len(), 2);
+    }
+
+    #[test]
+    fn damaged_cache_files_are_rebuilt_and_bad_sources_leave_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("a.wav");
+        let samples = write_wav(&source, 0);
+        let cache = AudioCache::open(&dir.path().join("cache")).unwrap();
+        cache.get(&source).unwrap();
+        let pcm = pcm_files(cache.dir()).remove(0);
+        let whole = std::fs::read(&pcm).unwrap();
+        let flipped = |at: usize| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            bytes
+        };
+        let damaged =
+            [vec![], whole[..100].to_vec(), whole[..whole.len() - 1].to_vec(), whole[..whole.len() - 2].to_vec()];
+        for bytes in damaged.into_iter().chain([0, 8, 16, 24, 60, 100, 128, 20_000].map(flipped)) {
+            std::fs::write(&pcm, bytes).unwrap();
+            assert_eq!(cache.get(&source).unwrap().samples(), samples);
+            assert_eq!(std::fs::read(&pcm).unwrap(), whole);
+        }
+        std::fs::write(&source, b"RIFF....WAVEfmt ").unwrap();
+        let error = cache.get(&source).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: header", source.display())), "{error}");
+        assert_eq!(std::fs::read_dir(cache.dir()).unwrap().count(), 2, "sources/ and the one good file");
+    }
+}

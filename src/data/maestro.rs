@@ -311,3 +311,96 @@ fn brief(text: &str) -> String {
     }
     short
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "canonical_composer,canonical_title,split,year,midi_filename,audio_filename,duration\n";
+    const GOOD: &str = "César Franck,\"Prelude, Chorale and Fugue\",train,2018,2018/a.midi,2018/a.wav,12.5\n";
+
+    fn csv(rows: &str) -> Rows {
+        parse_csv(format!("{HEADER}{rows}").as_bytes(), Path::new("m.csv")).unwrap()
+    }
+
+    #[test]
+    fn bad_rows_are_set_aside_with_their_reason() {
+        let rows = [
+            ("A,B,training,2018,b.midi,b.wav,1", "split: expected train, validation or test, found training"),
+            ("A,B,test,MMIV,b.midi,b.wav,1", "year: expected a year from 0 to 9999, found MMIV"),
+            (
+                "A,B,test,2004,../b.midi,b.wav,1",
+                "midi_filename: expected a path inside the data folder, found ../b.midi",
+            ),
+            ("A,B,test,2004,b.midi,/etc/passwd,1", "audio_filename: expected a path inside the data folder"),
+            ("A,B,test,2004,b.midi,b.wav,-1", "duration: expected seconds, more than 0 and at most a day, found -1"),
+            ("A,B,test,2004,b.midi,b.wav,NaN", "found NaN"),
+            ("A,,test,2004,b.midi,b.wav,1", "canonical_title: expected a value, found nothing"),
+            ("A,B,test,2004,b.midi,b.wav", "fields: expected 7, found 6"),
+            (
+                "A,B,test,2004,2018/./a.midi,b.wav,1",
+                "expected a file no other row names, found 2018/a.midi, as in row 1",
+            ),
+        ];
+        let text: String = rows.iter().map(|(row, _)| format!("{row}\n")).collect();
+        let (entries, rejected) = csv(&format!("{GOOD}{text}{}", GOOD.replace("a.", "c.")));
+        assert_eq!(entries.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [1, 11]);
+        assert_eq!(entries[0].1.title, "Prelude, Chorale and Fugue");
+        assert_eq!(rejected.len(), rows.len());
+        for (quarantined, (number, (_, reason))) in rejected.iter().zip((2..).zip(rows)) {
+            assert_eq!(quarantined.row, number);
+            assert!(quarantined.reason.starts_with(&format!("m.csv: row {number}, ")), "{quarantined}");
+            assert!(quarantined.reason.contains(reason), "{quarantined} does not say “{reason}”");
+        }
+    }
+
+    #[test]
+    fn headers_may_be_reordered_but_not_short() {
+        let swapped = "\u{feff}duration,canonical_title,split,year,midi_filename,audio_filename,more,canonical_composer\n\
+                       1.5,T,test,2004,a.mid,a.flac,x,C\n";
+        let (entries, rejected) = parse_csv(swapped.as_bytes(), Path::new("m.csv")).unwrap();
+        assert_eq!((entries.len(), rejected.len()), (1, 0));
+        assert_eq!((entries[0].1.duration, entries[0].1.composer.as_str()), (1.5, "C"));
+        for bad in ["", "a,b,c\n", &HEADER.replace(",duration", ""), "\u{0}\u{1}"] {
+            let error = parse_csv(bad.as_bytes(), Path::new("m.csv")).unwrap_err().to_string();
+            assert!(error.starts_with("m.csv: header: expected a column"), "{error}");
+        }
+    }
+
+    #[test]
+    fn json_says_the_same_as_csv_and_csv_round_trips() {
+        let second = "Joseph Haydn,Sonata in D,validation,2004,2004/b.midi,2004/b.flac,7.25";
+        let (entries, _) = csv(&format!("{GOOD}{second}\n"));
+        let cells = |f: &dyn Fn(&Entry) -> Value| serde_json::json!({"10": f(&entries[1].1), "9": f(&entries[0].1)});
+        let json = serde_json::json!({
+            "canonical_composer": cells(&|e| e.composer.clone().into()),
+            "canonical_title": cells(&|e| e.title.clone().into()),
+            "split": cells(&|e| e.split.name().into()),
+            "year": cells(&|e| e.year.into()),
+            "midi_filename": cells(&|e| e.midi.to_str().into()),
+            "audio_filename": cells(&|e| e.audio.to_str().into()),
+            "duration": cells(&|e| e.duration.into()),
+        });
+        let (from_json, rejected) = parse_json(json.to_string().as_bytes(), Path::new("m.json")).unwrap();
+        assert_eq!(
+            (from_json, rejected.len()),
+            (entries.clone(), 0),
+            "rows in the order of their numbers, 9 before 10"
+        );
+        let mut short = json.clone();
+        short["year"].as_object_mut().unwrap().remove("9");
+        let (_, rejected) = parse_json(short.to_string().as_bytes(), Path::new("m.json")).unwrap();
+        assert!(rejected[0].reason.contains("row 1, year: expected UTF-8 text, found none"), "{}", rejected[0]);
+        short.as_object_mut().unwrap().remove("split");
+        let error = parse_json(short.to_string().as_bytes(), Path::new("m.json")).unwrap_err().to_string();
+        assert!(error.starts_with("m.json: split: expected an object"), "{error}");
+
+        let dir = tempfile::tempdir().unwrap();
+        let plain: Vec<Entry> = entries.iter().map(|(_, e)| e.clone()).collect();
+        write_csv(&dir.path().join("maestro-v3.0.0.csv"), &plain).unwrap();
+        let read = read_metadata(dir.path()).unwrap();
+        assert_eq!((read.entries, read.root.as_path()), (entries, dir.path()));
+        let none = read_metadata(&dir.path().join("nothing")).unwrap_err();
+        assert!(none.to_string().contains("cannot read"), "{none}");
+    }
+}

@@ -11,9 +11,11 @@
 //! | what was left out and why | [`quarantine`] |
 //! | MIDI made audible, by a piano of our own or a SoundFont | [`render`], [`midi_write`] |
 //! | a corpus composed from a seed | [`synth`], [`rng`] |
+//! | is a folder what its metadata says | [`check`] |
 
 pub mod audio;
 pub mod cache;
+pub mod check;
 pub mod maestro;
 pub mod midi;
 pub mod midi_write;

@@ -106,3 +106,47 @@ fn spread(count: usize, wanted: usize) -> impl Iterator<Item = usize> {
     let kept = count.min(wanted);
     (0..kept).map(move |i| (2 * i + 1) * count / (2 * kept))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn performance(split: Split, seconds: f64, onsets: &[f64]) -> Performance {
+        let samples = (0..(seconds * 24_000.0) as i32).map(|n| (n % 30_000) as i16).collect::<Vec<_>>();
+        let note = |onset: &f64| Note { pitch: 60, velocity: 64, onset: *onset, duration: 0.5 };
+        let (composer, title) = ("C".to_string(), "T".to_string());
+        let notes = onsets.iter().map(note).collect();
+        Performance { composer, title, piece: 0, composer_id: 0, split, audio: samples.into(), notes }
+    }
+
+    #[test]
+    fn windows_hold_onsets_and_fit_the_audio() {
+        let onsets = [4.0, 9.5, 12.0];
+        let performances = vec![
+            performance(Split::Test, 30.0, &[1.0]),
+            performance(Split::Train, 14.5, &onsets),
+            performance(Split::Train, 3.999, &[1.0]),
+            performance(Split::Train, 4.0, &[0.0]),
+        ];
+        let dataset = Dataset { performances, ..Dataset::default() };
+        // An onset at 4.0 is outside [0, 4): the first window starts at 1; the last whole one at 10.
+        let all = dataset.segments(Split::Train, None);
+        let starts: Vec<_> = all.iter().filter(|s| s.performance == 1).map(|s| s.start).collect();
+        assert_eq!(starts, [1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0, 10.0]);
+        assert_eq!(all.len(), 10, "a recording of 3.999 s has no window, one of 4 s has one");
+        assert_eq!(dataset.segments(Split::Test, None).len(), 2);
+        assert!(dataset.segments(Split::Validation, None).is_empty());
+        let capped: Vec<_> = dataset.segments(Split::Train, Some(3)).iter().map(|s| s.start).collect();
+        assert_eq!(capped, [2.0, 6.0, 9.0, 0.0], "the middles of three thirds");
+
+        let segment = Segment { performance: 1, start: 6.0 };
+        assert_eq!(dataset.notes(&segment).iter().map(|n| n.onset).collect::<Vec<_>>(), [3.5]);
+        let audio = dataset.audio(&segment);
+        assert_eq!((audio.len(), audio[0]), (WINDOW_SAMPLES, f32::from((144_000 % 30_000) as i16) / 32_768.0));
+        assert_eq!(dataset.audio(&Segment { performance: 3, start: 3.0 })[24_000], 0.0, "silence after the end");
+        assert_eq!(
+            spread(5, 2).chain(spread(2, 5)).chain(spread(0, 3)).chain(spread(3, 0)).collect::<Vec<_>>(),
+            [1, 3, 0, 1]
+        );
+    }
+}
