@@ -8,6 +8,7 @@ pub mod data;
 pub mod descriptors;
 pub mod device;
 pub mod error;
+pub mod eval;
 #[cfg(test)]
 pub(crate) mod golden;
 pub mod io;
