@@ -22,7 +22,6 @@ pub mod midi_write;
 pub mod note;
 pub mod pairing;
 pub mod prepare;
-pub mod progress;
 pub mod quarantine;
 pub mod render;
 pub mod resample;
