@@ -5,7 +5,7 @@
 //! | where the data comes from | [`corpus`] |
 //! | segments to batches, ahead of the step | [`batches`] |
 //! | model, parameters, configuration and data together | [`study`] |
-//! | the loop | [`run`] |
+//! | the loop, one step | [`run`], [`step`] |
 //! | what is saved | [`checkpoint`], [`meta`], [`tensor_file`] |
 //! | what is told | [`log`], [`tensorboard`], [`progress`] |
 //! | being asked to stop | [`signal`] |
@@ -18,6 +18,7 @@ pub mod meta;
 pub mod progress;
 pub mod run;
 pub mod signal;
+pub mod step;
 pub mod study;
 pub mod tensor_file;
 pub mod tensorboard;

@@ -8,22 +8,19 @@ use super::checkpoint;
 use super::log::{EvalRecord, MetricsLog, Record, TrainRecord};
 use super::meta::{Best, Meta};
 use super::progress::{Pace, TrainProgress};
+use super::step;
 use super::study::Study;
 use super::tensor_file::NamedTensor;
 use crate::config::{CONFIG_FILE, Config};
 use crate::data::maestro::Split;
-use crate::device::DType;
 use crate::error::{Error, Result};
 use crate::eval::canonical;
 use crate::eval::pools::Protocol;
 use crate::io::write_atomic;
-use crate::nn::{Context, Mode};
-use crate::ops::vicreg::vicreg;
-use crate::optim::{AdamW, AdamWSpec, clip_scale, global_norm};
+use crate::nn::Mode;
+use crate::optim::{AdamW, AdamWSpec};
 use crate::progress::say;
 use crate::schedule::Schedule;
-use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
 
 /// How training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,40 +179,26 @@ impl Trainer {
 
     /// One optimizer step.
     fn step(&mut self, step: u64, batch: Batch) -> Result<TrainRecord> {
-        let config = &self.study.config;
-        let tape = Tape::recording();
+        let Study { config, model, parameters, .. } = &mut self.study;
         let mode = Mode::Train { dropout: config.dropout as f32, seed: config.seed, step };
-        let cx = Context::new(&tape, &self.study.parameters, mode);
-        let audio = self.study.model.embed_audio(&cx, &batch.audio)?;
-        let midi = self.study.model.embed_midi(&cx, &batch.midi)?;
-        let (loss, terms) = vicreg(&tape, &audio, &midi, &config.vicreg.spec())?;
-        let mut record = TrainRecord {
+        let passed = step::pass(model, parameters, (&batch.audio, &batch.midi), &config.vicreg.spec(), mode)?;
+        let record = TrainRecord {
             step: step + 1,
             epoch: (step + 1) as f64 / self.schedule.steps_per_epoch as f64,
             lr: config.lr * self.schedule.multiplier(step),
-            loss: loss.value().item(),
-            inv: terms.invariance,
-            var: terms.variance,
-            cov: terms.covariance,
-            std_audio: spread(&audio),
-            std_midi: spread(&midi),
+            loss: passed.loss,
+            inv: passed.terms.invariance,
+            var: passed.terms.variance,
+            cov: passed.terms.covariance,
+            grad_norm: passed.grad_norm,
+            std_audio: passed.std_audio,
+            std_midi: passed.std_midi,
             ..TrainRecord::default()
         };
-        let done = cx.finish();
-        let mut gradients = tape.backward(&loss, Tensor::one(DType::F32))?;
-        let flat = self.study.parameters.flatten::<f32>(&done.vars, &mut gradients);
-        record.grad_norm = global_norm(&flat);
-        if !(record.loss.is_finite() && record.grad_norm.is_finite()) {
+        if !passed.is_finite() {
             return Err(self.diverged(step, &record, &batch));
         }
-        done.update_running_statistics(&mut self.study.parameters);
-        // The optimizer writes in place: nothing of the tape may hold the parameters any more.
-        drop((done, gradients, loss, audio, midi));
-        let scale = clip_scale(record.grad_norm, config.clip);
-        let values = self.study.parameters.values_mut().ok_or_else(|| {
-            Error::op("train", "parameters", "no other holder during the update", "a tape still alive")
-        })?;
-        self.adam.update(values, &flat, record.lr, scale);
+        passed.apply(parameters, &mut self.adam, record.lr, config.clip)?;
         Ok(record)
     }
 
@@ -285,16 +268,4 @@ impl Trainer {
             names.iter().zip(slices).map(|(name, (_, shape, data))| NamedTensor { name, shape, data }).collect();
         checkpoint::save(&self.run, &model, &state, &meta)
     }
-}
-
-/// Mean over dimensions of the embeddings' standard deviation over the batch: near 0, the space has collapsed.
-fn spread(embeddings: &Var) -> f64 {
-    let (rows, d) = (embeddings.value().rows(), embeddings.value().cols());
-    let x = embeddings.value().to_f64();
-    let deviation = |c: usize| {
-        let column = || x[c..].iter().step_by(d);
-        let mean = column().sum::<f64>() / rows as f64;
-        (column().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (rows - 1) as f64).sqrt()
-    };
-    (0..d).map(deviation).sum::<f64>() / d as f64
 }
