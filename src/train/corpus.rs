@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Config, Source, SynthSize};
+use crate::config::{Config, Source};
 use crate::data::cache::default_dir;
 use crate::data::prepare::PrepareOptions;
 use crate::data::segments::Dataset;
@@ -16,12 +16,9 @@ pub fn folder(config: &Config) -> Result<PathBuf> {
     match &config.data.source {
         Source::Folder(folder) => Ok(folder.clone()),
         Source::Synth => {
-            let size = match config.data.synth {
-                SynthSize::Default => synth::Size::Default,
-                SynthSize::Tiny => synth::Size::Tiny,
-            };
             let out = synth_folder(config);
-            let made = synth::compose_corpus(&synth::Options { size, seed: config.data.seed }, &out)?;
+            let made =
+                synth::compose_corpus(&synth::Options { size: config.data.synth, seed: config.data.seed }, &out)?;
             if !made.reused {
                 let (pieces, minutes) = (made.performances, made.seconds / 60.0);
                 say(&format!("composed {pieces} performances ({minutes:.0} minutes) in {}", out.display()));
@@ -34,8 +31,8 @@ pub fn folder(config: &Config) -> Result<PathBuf> {
 fn synth_folder(config: &Config) -> PathBuf {
     if config.data.synth_dir == Path::new("auto") {
         let size = match config.data.synth {
-            SynthSize::Default => "default",
-            SynthSize::Tiny => "tiny",
+            synth::Size::Default => "default",
+            synth::Size::Tiny => "tiny",
         };
         Path::new("data").join(format!("synth-{size}-{}", config.data.seed))
     } else {

@@ -231,21 +231,21 @@ impl Trainer {
             return Ok(None);
         }
         let figures = canonical::figures(embedded.embeddings(), &embedded.items, &self.study.config.protocol())?;
-        if self.best.is_none_or(|best| figures.retrieval.s > best.s) {
-            self.best = Some(Best { s: figures.retrieval.s, step });
+        let s = figures.s_unless_collapsed();
+        if self.best.is_none_or(|best| s > best.s) {
+            self.best = Some(Best { s, step });
         }
-        let more = match serde_json::to_value(&figures) {
+        let more = match serde_json::to_value(figures) {
             Ok(serde_json::Value::Object(mut map)) => {
                 map.remove("s");
                 map
             }
             _ => serde_json::Map::new(),
         };
-        let best_s = self.best.map_or(figures.retrieval.s, |b| b.s);
-        let record =
-            EvalRecord { step, epoch, split: Split::Validation.name().into(), s: figures.retrieval.s, best_s, more };
+        let best_s = self.best.map_or(s, |b| b.s);
+        let record = EvalRecord { step, epoch, split: Split::Validation.name().into(), s, best_s, more };
         self.log.write(&Record::Eval(record))?;
-        Ok(Some(figures.retrieval.s))
+        Ok(Some(s))
     }
 
     fn save(&mut self, step: u64) -> Result<()> {
