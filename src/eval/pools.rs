@@ -87,7 +87,7 @@ pub struct Shortage {
 /// Queries and their candidates, as indices of segments. One pool serves both directions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pools {
-    /// The segments that ask, [queries].
+    /// The segments that ask.
     pub queries: Vec<u32>,
     /// Candidates per query; fewer than the protocol's where the split has fewer segments.
     pub size: usize,

@@ -35,9 +35,9 @@ pub struct Outcome {
 pub struct Ranking {
     /// Candidates per query.
     pub pool: usize,
-    /// [queries]
+    /// One per query, audio asking for MIDI.
     pub audio_to_midi: Vec<Outcome>,
-    /// [queries]
+    /// One per query, MIDI asking for audio.
     pub midi_to_audio: Vec<Outcome>,
 }
 
