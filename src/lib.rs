@@ -15,6 +15,7 @@ pub mod io;
 pub mod linalg;
 pub mod model;
 pub mod nn;
+pub mod npy;
 pub mod ops;
 pub mod optim;
 pub mod progress;

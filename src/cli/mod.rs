@@ -2,6 +2,7 @@
 
 pub mod arms;
 pub mod data;
+pub mod describe;
 pub mod output;
 
 use clap::{Args, Parser, Subcommand};

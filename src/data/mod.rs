@@ -34,7 +34,7 @@ use std::path::Path;
 use crate::{Error, Result};
 
 /// Metadata of `path`, which must be a regular file: opening a pipe could wait forever, reading a device never end.
-fn regular_file(path: &Path) -> Result<std::fs::Metadata> {
+pub(crate) fn regular_file(path: &Path) -> Result<std::fs::Metadata> {
     let meta = std::fs::metadata(path).map_err(|e| Error::io(path, "read", e))?;
     if meta.is_file() {
         return Ok(meta);
