@@ -53,7 +53,7 @@ impl AdamW {
             .zip(self.m.par_chunks_mut(GRAIN))
             .zip(self.v.par_chunks_mut(GRAIN))
             .for_each(|(((p, g), m), v)| {
-                vectorised(|| {
+                vectorised!(|| {
                     for (((p, &g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
                         let g = g * scale;
                         *m = b1 * *m + (1.0 - b1) * g;
@@ -72,7 +72,7 @@ pub fn global_norm(gradients: &[f32]) -> f64 {
         .map(|chunk| {
             let mut lanes = [0.0f64; 8];
             let (body, tail) = chunk.as_chunks::<8>();
-            vectorised(|| {
+            vectorised!(|| {
                 for eight in body {
                     lanes.iter_mut().zip(eight).for_each(|(s, &g)| *s += f64::from(g) * f64::from(g));
                 }

@@ -13,13 +13,12 @@ mod validate;
 use std::path::Path;
 
 pub use choices::{
-    DeviceChoice, Norm, Onset, Padding, PedalMode, PerPerformance, Positions, Preset, ScheduleKind, Size, Source,
+    DeviceChoice, Norm, Onset, Padding, PedalMode, PerPerformance, Positions, Preset, ScheduleKind, Source, SynthSize,
     Variant,
 };
 pub use declare::*;
 use keys::{Keyed, split};
 use serde_json::{Map, Value};
-pub use typed::corpus_dir;
 
 use crate::error::{Error, Result};
 

@@ -4,12 +4,8 @@
 pub const FEATURES: usize = 4;
 
 /// What each column of [`d4`] holds.
-pub const FEATURE_NAMES: [&str; FEATURES] = [
-    "interval from previous / 24",
-    "interval to next / 24",
-    "from previous / 24, within ±1",
-    "to next / 24, within ±1",
-];
+pub const FEATURE_NAMES: [&str; FEATURES] =
+    ["interval from previous / 24", "interval to next / 24", "clamped from previous", "clamped to next"];
 
 /// D4 of notes in order, row-major [N, 4].
 ///

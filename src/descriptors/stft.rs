@@ -69,7 +69,7 @@ impl Stft {
         let mut rows = out.chunks_exact_mut(self.bins());
         self.for_each_frame(audio, |spectrum| {
             let row = rows.next().expect("one row per frame");
-            vectorised(|| row.iter_mut().zip(spectrum).for_each(|(m, x)| *m = magnitude(x)));
+            vectorised!(|| row.iter_mut().zip(spectrum).for_each(|(m, x)| *m = magnitude(x)));
         });
         out
     }
@@ -94,7 +94,7 @@ impl Stft {
         let half = self.n_fft / 2;
         if middle >= half && middle + half <= audio.len() {
             let samples = &audio[middle - half..middle + half];
-            vectorised(|| {
+            vectorised!(|| {
                 for ((out, &x), &w) in frame.iter_mut().zip(samples).zip(&self.window) {
                     *out = x * w;
                 }

@@ -44,6 +44,8 @@ pub trait Real:
     fn ln(self) -> Self;
     /// Square root.
     fn sqrt(self) -> Self;
+    /// self · a + b, rounded once: one instruction where [`vectorised`](super::simd::vectorised) finds it, slow elsewhere.
+    fn mul_add(self, a: Self, b: Self) -> Self;
     /// Larger of the two (neither is NaN).
     fn max(self, other: Self) -> Self;
     /// Standard normal distribution at `self`: (cumulative Φ, density φ).
@@ -63,6 +65,16 @@ const EXP_RANGE: (f32, f32) = (-87.33654, 88.37626);
 /// 1.5·2²³: adding it leaves a float's rounded integer part in its low mantissa bits.
 const ROUND_MAGIC: f32 = 12_582_912.0;
 
+/// The polynomial with these coefficients, highest power first.
+#[inline(always)]
+fn horner<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
+    let mut sum = coefficients[0];
+    for c in &coefficients[1..] {
+        sum = sum.mul_add(x, *c);
+    }
+    sum
+}
+
 impl Real for f32 {
     const DTYPE: DType = DType::F32;
     const ZERO: f32 = 0.0;
@@ -81,13 +93,11 @@ impl Real for f32 {
     #[inline(always)]
     fn exp(self) -> f32 {
         let x = self.clamp(EXP_RANGE.0, EXP_RANGE.1);
-        let shifted = x * std::f32::consts::LOG2_E + ROUND_MAGIC;
+        let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND_MAGIC);
         let n = shifted - ROUND_MAGIC;
         // ln 2 in two parts, so that the reduction is exact to f32.
-        let r = x - n * 0.693_359_4 - n * -2.121_944_4e-4;
-        let p = 1.0
-            + r * (1.0
-                + r * (0.5 + r * (0.166_666_67 + r * (0.041_666_668 + r * (0.008_333_334 + r * 0.001_388_889)))));
+        let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_4, x));
+        let p = horner(r, [0.001_388_889, 0.008_333_334, 0.041_666_668, 0.166_666_67, 0.5, 1.0, 1.0]);
         let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
         p * scale
     }
@@ -100,6 +110,10 @@ impl Real for f32 {
         f32::sqrt(self)
     }
     #[inline(always)]
+    fn mul_add(self, a: f32, b: f32) -> f32 {
+        f32::mul_add(self, a, b)
+    }
+    #[inline(always)]
     fn max(self, other: f32) -> f32 {
         if self > other { self } else { other }
     }
@@ -107,9 +121,8 @@ impl Real for f32 {
     #[inline(always)]
     fn normal(self) -> (f32, f32) {
         let gauss = Real::exp(-0.5 * self * self);
-        let t = 1.0 / (1.0 + 0.231_641_9 * self.abs());
-        let poly = t * (0.127_414_8 + t * (-0.142_248_36 + t * (0.710_706_9 + t * (-0.726_576 + t * 0.530_702_7))));
-        let tail = poly * gauss;
+        let t = 1.0 / self.abs().mul_add(0.231_641_9, 1.0);
+        let tail = t * horner(t, [0.530_702_7, -0.726_576, 0.710_706_9, -0.142_248_36, 0.127_414_8]) * gauss;
         let cdf = if self > 0.0 { 1.0 - tail } else { tail };
         (cdf, gauss * 0.398_942_3)
     }
@@ -153,6 +166,10 @@ impl Real for f64 {
     #[inline(always)]
     fn sqrt(self) -> f64 {
         f64::sqrt(self)
+    }
+    #[inline(always)]
+    fn mul_add(self, a: f64, b: f64) -> f64 {
+        f64::mul_add(self, a, b)
     }
     #[inline(always)]
     fn max(self, other: f64) -> f64 {

@@ -106,7 +106,7 @@ fn forward<F: Real>(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) ->
 
 /// exp(x − max)/Σ in place; returns max + ln Σ.
 fn softmax_in_place<F: Real>(row: &mut [F]) -> F {
-    vectorised(|| {
+    vectorised!(|| {
         let max = lanes(row, F::LOWEST, |a, b| a.max(b));
         row.iter_mut().for_each(|x| *x = (*x - max).exp());
         let sum = lanes(row, F::ZERO, |a, b| a + b);
@@ -256,7 +256,7 @@ fn backward<F: Real>(
 
 /// Scores become weights p = exp(s − log_norm); dP in `ds` becomes dS = p·(dP − dot).
 fn softmax_backward<F: Real>(p: &mut [F], ds: &mut [F], log_norm: F, dot: F) {
-    vectorised(|| {
+    vectorised!(|| {
         for (p, ds) in p.iter_mut().zip(ds) {
             *p = (*p - log_norm).exp();
             *ds = *p * (*ds - dot);

@@ -51,7 +51,7 @@ fn normalise<F: Real>(x: &Tensor, residual: Option<&Tensor>) -> (PoolVec<F>, Vec
     let inverse_d = F::of(1.0 / d as f64);
     normed.par_chunks_mut(64 * d).zip(scale.par_chunks_mut(64)).enumerate().for_each(|(i, (block, scales))| {
         let start = i * 64 * d;
-        vectorised(|| {
+        vectorised!(|| {
             block.copy_from_slice(&x_all[start..start + block.len()]);
             if let Some(r) = residual {
                 block.iter_mut().zip(&r[start..]).for_each(|(s, &r)| *s += r);
@@ -89,7 +89,7 @@ fn affine<F: Real>(shape: &[usize], normed: &[F], gamma: &Tensor, beta: &Tensor)
     let d = gamma.len();
     let mut y = PoolVec::<F>::uninit(normed.len());
     for_rows(&mut y, d, |first, block| {
-        vectorised(|| {
+        vectorised!(|| {
             for (y, x) in block.chunks_exact_mut(d).zip(normed[first * d..].chunks_exact(d)) {
                 for (((y, &x), &g), &b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
                     *y = x * g + b;
@@ -107,14 +107,14 @@ fn backward<F: Real>(dy: &Tensor, normed: &[F], scale: &[F], gamma: &Tensor) -> 
     let mut ds = PoolVec::<F>::uninit(normed.len());
     let mut dy_normed = PoolVec::<F>::uninit(normed.len());
     for_rows(&mut dy_normed, d, |first, block| {
-        vectorised(|| {
+        vectorised!(|| {
             for ((o, &g), &x) in block.iter_mut().zip(&g[first * d..]).zip(&normed[first * d..]) {
                 *o = g * x;
             }
         });
     });
     for_rows(&mut ds, d, |first, block| {
-        vectorised(|| {
+        vectorised!(|| {
             for (i, row) in block.chunks_exact_mut(d).enumerate() {
                 let at = (first + i) * d;
                 let x = &normed[at..at + d];

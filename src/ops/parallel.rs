@@ -13,7 +13,7 @@ const GRAIN: usize = 32 * 1024;
 pub(crate) fn parallel_zip<F: Real>(a: &mut [F], b: &[F], f: impl Fn(&mut F, &F) + Sync) {
     a.par_chunks_mut(GRAIN)
         .zip(b.par_chunks(GRAIN))
-        .for_each(|(a, b)| vectorised(|| a.iter_mut().zip(b).for_each(|(a, b)| f(a, b))));
+        .for_each(|(a, b)| vectorised!(|| a.iter_mut().zip(b).for_each(|(a, b)| f(a, b))));
 }
 
 /// A new buffer of `f(x[i])`.
@@ -39,7 +39,7 @@ pub(crate) fn column_sums<F: Real>(x: &[F], cols: usize) -> crate::device::PoolV
         .par_chunks(rows_per_task(cols) * cols)
         .map(|block| {
             let mut sum = vec![F::ZERO; cols];
-            vectorised(|| {
+            vectorised!(|| {
                 for row in block.chunks_exact(cols) {
                     sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x);
                 }

@@ -105,7 +105,7 @@ fn through_norm<F: Real>(
             let mut sum = vec![F::ZERO; outputs];
             let (slope, curve, level) =
                 (&gradient.slope[..outputs], &gradient.curve[..outputs], &gradient.level[..outputs]);
-            vectorised(|| {
+            vectorised!(|| {
                 for (dy, y) in dy.chunks_exact_mut(outputs).zip(y.chunks_exact(outputs)) {
                     for c in 0..outputs {
                         dy[c] = dy[c] * slope[c] + (y[c] * curve[c] + level[c]);
@@ -128,7 +128,7 @@ fn through_gelu<F: Real>(y: &[F], norm: &Normaliser<F>, p: &Parameters<F>, dz: &
     let (gamma, beta) = (&p.gamma[..outputs], &p.beta[..outputs]);
     let (mut plain, mut weighted) = (vec![F::ZERO; outputs], vec![F::ZERO; outputs]);
     let (s, w) = (&mut plain[..outputs], &mut weighted[..outputs]);
-    vectorised(|| {
+    vectorised!(|| {
         for ((dn, y), dz) in dn.chunks_exact_mut(outputs).zip(y.chunks_exact(outputs)).zip(dz.chunks_exact(outputs)) {
             for c in 0..outputs {
                 let normal = y[c] * scale[c] + offset[c];

@@ -76,7 +76,7 @@ fn activate<F: Real>(y: &[F], norm: &Normaliser<F>, p: &Parameters<F>, z: &mut [
     let affine = |c: usize| (norm.scale[c] * p.gamma[c], norm.offset[c] * p.gamma[c] + p.beta[c]);
     let (scale, offset): (Vec<F>, Vec<F>) = (0..outputs).map(affine).unzip();
     let (scale, offset) = (&scale[..outputs], &offset[..outputs]);
-    vectorised(|| {
+    vectorised!(|| {
         for (z, y) in z.chunks_exact_mut(outputs).zip(y.chunks_exact(outputs)) {
             for (((z, &y), &a), &b) in z.iter_mut().zip(y).zip(scale).zip(offset) {
                 *z = gelu_value(y * a + b);

@@ -21,7 +21,7 @@ impl Moments {
         let (mut mean, mut deviation) = (vec![F::ZERO; channels], vec![F::ZERO; channels]);
         let scale = F::ONE / F::of(rows.max(1) as f64);
         let (m, d) = (&mut mean[..channels], &mut deviation[..channels]);
-        vectorised(|| {
+        vectorised!(|| {
             for row in y.chunks_exact(channels) {
                 m.iter_mut().zip(row).for_each(|(m, &y)| *m += y);
             }
