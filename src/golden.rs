@@ -74,9 +74,7 @@ pub(crate) fn max_abs_diff(got: &[f32], expected: &[f64]) -> f64 {
 
 #[test]
 fn every_golden_value_is_readable_and_finite() {
-    let guide = include_str!("../tests/golden/README.md");
     for name in ["descriptors", "losses", "metrics", "optim", "tiny_inputs", "tiny_a4r", "tiny_d4a4"] {
-        assert!(guide.contains(name.strip_suffix("_a4r").unwrap_or(name)), "{name} is not in the guide");
         let golden = Golden::open(name);
         for key in golden.keys() {
             let values = golden.f64(&key);

@@ -8,12 +8,14 @@ pub mod data;
 pub mod descriptors;
 pub mod device;
 pub mod error;
+pub mod eval;
 #[cfg(test)]
 pub(crate) mod golden;
 pub mod io;
 pub mod linalg;
 pub mod model;
 pub mod nn;
+pub mod npy;
 pub mod ops;
 pub mod optim;
 pub mod progress;

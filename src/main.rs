@@ -1,1 +1,15 @@
-fn main() {}
+//! `engine`: the verbs of the command line.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use descant::cli::{Cli, Verb, arms, data, output};
+
+fn main() -> ExitCode {
+    output::apologise_for_panics();
+    output::conclude(match Cli::parse().verb {
+        Verb::Arms(settings) => arms::run(&settings),
+        Verb::Data(data::Verb::Synth(settings)) => data::synth::run(&settings),
+        Verb::Data(data::Verb::Check(args)) => data::check::run(&args),
+    })
+}

@@ -99,6 +99,8 @@ fn what_is_bad_is_quarantined_and_the_rest_is_used() {
     ];
     assert_eq!(stages, expected);
     assert!(dataset.quarantined[4].reason.contains("left out of train: it is in test too"));
+    let summary = dataset.summary();
+    assert!(summary.starts_with("4 performances (2 train, 1 validation, 1 test)\n6 left out:\n  row 3: "), "{summary}");
     let list = dir.path().join("quarantine.json");
     quarantine::save(&dataset.quarantined, &list).unwrap();
     let read: Vec<Quarantined> = serde_json::from_slice(&std::fs::read(&list).unwrap()).unwrap();

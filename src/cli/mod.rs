@@ -1,3 +1,61 @@
 //! The command line: one file for each verb, and what they share.
 
+pub mod arms;
+pub mod data;
+pub mod describe;
 pub mod output;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::keys::{Keyed, table, table_json};
+use crate::error::{Error, Result};
+
+/// Learn one embedding space for piano audio and MIDI, and find one by the other.
+#[derive(Debug, Parser)]
+#[command(name = "engine", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What `engine` can do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List the arms of the paper with their parameter counts
+    Arms(Settings),
+    /// Make, render or check data
+    #[command(subcommand)]
+    Data(data::Verb),
+}
+
+/// The settings of a verb, and how it answers.
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// Settings, in any order; --keys lists them
+    #[arg(value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// List every key with its default, meaning and type, and do nothing else
+    #[arg(long)]
+    pub keys: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Settings {
+    /// Prints the keys of `K` where `--keys` asks for them; whether it did.
+    pub fn listed<K: Keyed>(&self) -> Result<bool> {
+        match (self.keys, self.json) {
+            (true, true) => output::print_json(&table_json::<K>())?,
+            (true, false) => output::print(&table::<K>())?,
+            (false, _) => {}
+        }
+        Ok(self.keys)
+    }
+}
+
+/// Computes on `threads` threads, 0 = one per core. Called once, before anything is computed.
+fn use_threads(threads: usize) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    pool.map_err(|error| Error::Usage(format!("threads={threads}: {error}")))
+}

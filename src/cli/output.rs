@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::progress::say;
@@ -18,8 +18,9 @@ pub fn print(text: &str) -> Result<()> {
 }
 
 /// Writes `value` to stdout, indented, with a final newline.
-pub fn print_json(value: &Value) -> Result<()> {
-    print(&format!("{value:#}\n"))
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::io("standard output", "encode", e.into()))?;
+    print(&(text + "\n"))
 }
 
 /// The exit code of a verb; says why on stderr where it failed.

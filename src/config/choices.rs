@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::setting::{Limits, Setting, choices};
 pub use crate::data::midi::PedalMode;
+pub use crate::data::synth::corpus::Size;
 pub use crate::descriptors::stft::Padding;
 pub use crate::model::{Onset, Positions};
 pub use crate::nn::Norm;
@@ -51,15 +52,7 @@ choices!(ScheduleKind { Cosine = "cosine", CosineTail = "cosine-tail", Trapezoid
 
 choices!(Variant { Code = "code", Sum = "sum", Bardes = "bardes" });
 
-/// Size of the corpus the engine composes itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SynthSize {
-    /// Large enough to learn from.
-    Default,
-    /// For tests: seconds.
-    Tiny,
-}
-choices!(SynthSize { Default = "default", Tiny = "tiny" });
+choices!(Size { Default = "default", Tiny = "tiny" });
 
 choices!(PedalMode { Ignore = "ignore", Extend = "extend" });
 

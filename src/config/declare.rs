@@ -113,7 +113,7 @@ keys! {
         /// Folder in MAESTRO's layout; synth = the corpus the engine composes itself.
         source as "data": Source = Source::Synth;
         /// Size of the composed corpus.
-        synth: SynthSize = SynthSize::Default;
+        synth: Size = Size::Default;
         /// Seed of the composed corpus.
         seed: u64 = 42;
         /// Folder the composed corpus is kept in; auto = data/synth-SIZE-SEED.

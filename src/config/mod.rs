@@ -13,12 +13,13 @@ mod validate;
 use std::path::Path;
 
 pub use choices::{
-    DeviceChoice, Norm, Onset, Padding, PedalMode, PerPerformance, Positions, Preset, ScheduleKind, Source, SynthSize,
+    DeviceChoice, Norm, Onset, Padding, PedalMode, PerPerformance, Positions, Preset, ScheduleKind, Size, Source,
     Variant,
 };
 pub use declare::*;
 use keys::{Keyed, split};
 use serde_json::{Map, Value};
+pub use typed::corpus_dir;
 
 use crate::error::{Error, Result};
 

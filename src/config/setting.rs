@@ -31,12 +31,18 @@ impl Limits {
             Bound::Included(low) | Bound::Excluded(low) => low,
             Bound::Unbounded => return noun.to_string(),
         };
+        let low = short(low);
         match self.high {
-            Bound::Included(high) => format!("{noun}, {low} to {high}"),
-            Bound::Excluded(high) => format!("{noun}, {low} to below {high}"),
+            Bound::Included(high) => format!("{noun}, {low} to {}", short(high)),
+            Bound::Excluded(high) => format!("{noun}, {low} to below {}", short(high)),
             Bound::Unbounded => format!("{noun}, at least {low}"),
         }
     }
+}
+
+/// 65536 as it is, 1000000000 as 1e9.
+fn short(number: f64) -> String {
+    if number == 0.0 || (1e-3..1e7).contains(&number) { number.to_string() } else { format!("{number:e}") }
 }
 
 /// A value that a key can hold.

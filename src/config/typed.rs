@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::choices::{ScheduleKind, SynthSize};
+use super::choices::{ScheduleKind, Size};
 use super::declare::{DataConfig, ScheduleConfig, VicregConfig};
+use super::setting::{Setting, json_text};
 use crate::data::cache;
 use crate::data::prepare::PrepareOptions;
 use crate::ops::vicreg::VicregSpec;
@@ -41,13 +42,11 @@ impl DataConfig {
 
     /// Where the composed corpus is kept.
     pub fn corpus_dir(&self) -> PathBuf {
-        if self.synth_dir != Path::new("auto") {
-            return self.synth_dir.clone();
-        }
-        let size = match self.synth {
-            SynthSize::Default => "default",
-            SynthSize::Tiny => "tiny",
-        };
-        Path::new("data").join(format!("synth-{size}-{}", self.seed))
+        if self.synth_dir == Path::new("auto") { corpus_dir(self.synth, self.seed) } else { self.synth_dir.clone() }
     }
+}
+
+/// Where a composed corpus is kept unless the settings say otherwise: `data/synth-SIZE-SEED`.
+pub fn corpus_dir(size: Size, seed: u64) -> PathBuf {
+    Path::new("data").join(format!("synth-{}-{seed}", json_text(&size.json())))
 }

@@ -80,6 +80,7 @@ pub fn inspect(path: &Path) -> Result<AudioInfo> {
 }
 
 fn open(path: &Path) -> Result<Box<dyn MediaSource>> {
+    super::regular_file(path)?;
     Ok(Box::new(std::fs::File::open(path).map_err(|e| Error::io(path, "read", e))?))
 }
 

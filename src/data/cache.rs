@@ -99,10 +99,13 @@ impl AudioCache {
     /// cannot be written (an [`Error::Io`] that names a path below [`AudioCache::dir`]).
     pub fn get(&self, path: &Path) -> Result<CachedAudio> {
         let reading = |e| Error::io(path, "read", e);
-        let meta = std::fs::metadata(path).map_err(reading)?;
+        let meta = super::regular_file(path)?;
         let absolute = std::fs::canonicalize(path).map_err(reading)?;
         let name = absolute.to_string_lossy().into_owned();
-        let note = self.dir.join("sources").join(format!("{}.json", blake3::hash(name.as_bytes()).to_hex()));
+        let note = self
+            .dir
+            .join("sources")
+            .join(format!("{}.json", blake3::hash(absolute.as_os_str().as_encoded_bytes()).to_hex()));
         let remembered: Option<Remembered> = std::fs::read(&note)
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())

@@ -12,7 +12,7 @@ use super::audio::{self, AudioInfo};
 use super::maestro::{self, Entry, Split};
 use super::midi::{self, MidiFile, PedalMode};
 use super::pairing::Repairs;
-use super::progress::Progress;
+use crate::progress::Progress;
 use crate::{Error, Result};
 
 /// How far the metadata's duration may be from the end of the last note, and how much earlier than that the recording
@@ -97,14 +97,14 @@ impl Report {
 /// Errors: no metadata, or none that can be read. Everything else is a finding in the report.
 pub fn check(root: &Path) -> Result<Report> {
     let metadata = maestro::read_metadata(root)?;
-    let progress = Progress::new("checking files", metadata.entries.len());
+    let progress = Progress::new("checking files", metadata.entries.len() as u64, "performances");
     let looked: Vec<Looked> = metadata
         .entries
         .par_iter()
         .map(|(_, entry)| {
             let midi = midi::read_midi(&metadata.root.join(&entry.midi), PedalMode::Ignore);
             let audio = audio::inspect(&metadata.root.join(&entry.audio));
-            progress.advance();
+            progress.advance(1);
             // Only the counts are kept: the notes of 200 hours need not be in memory together.
             Looked { midi: midi.map(|m| MidiSummary::of(&m)), audio }
         })

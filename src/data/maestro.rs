@@ -92,7 +92,7 @@ pub struct Metadata {
 /// [`Metadata::rejected`].
 pub fn read_metadata(path: &Path) -> Result<Metadata> {
     let file = if path.is_dir() { find_metadata(path)? } else { path.to_path_buf() };
-    let size = std::fs::metadata(&file).map_err(|e| Error::io(&file, "read", e))?.len();
+    let size = super::regular_file(&file)?.len();
     if size > MAX_BYTES {
         return Err(Error::input(&file, "size", format!("at most {MAX_BYTES} bytes"), format!("{size} bytes")));
     }

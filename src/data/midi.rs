@@ -84,7 +84,7 @@ pub(super) enum Kind {
 
 /// Reads the MIDI file `path`. Errors: unreadable, larger than [`MAX_BYTES`], or as [`parse_midi`].
 pub fn read_midi(path: &Path, pedal: PedalMode) -> Result<MidiFile> {
-    let size = std::fs::metadata(path).map_err(|e| Error::io(path, "read", e))?.len();
+    let size = super::regular_file(path)?.len();
     if size > MAX_BYTES {
         return Err(Error::input(path, "size", format!("at most {MAX_BYTES} bytes"), format!("{size} bytes")));
     }

@@ -22,10 +22,22 @@ pub mod midi_write;
 pub mod note;
 pub mod pairing;
 pub mod prepare;
-pub mod progress;
 pub mod quarantine;
 pub mod render;
 pub mod resample;
 pub mod rng;
 pub mod segments;
 pub mod synth;
+
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// Metadata of `path`, which must be a regular file: opening a pipe could wait forever, reading a device never end.
+pub(crate) fn regular_file(path: &Path) -> Result<std::fs::Metadata> {
+    let meta = std::fs::metadata(path).map_err(|e| Error::io(path, "read", e))?;
+    if meta.is_file() {
+        return Ok(meta);
+    }
+    Err(Error::input(path, "kind", "a regular file", if meta.is_dir() { "a folder" } else { "a pipe or device" }))
+}

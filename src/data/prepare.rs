@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use super::cache::{AudioCache, CachedAudio};
 use super::maestro::{self, Entry, Split};
 use super::midi::{self, MidiFile, PedalMode};
-use super::progress::Progress;
 use super::quarantine::{Quarantined, Stage};
 use super::segments::{Dataset, Performance};
+use crate::progress::Progress;
 use crate::{Error, Result};
 
 /// How a data folder is read.
@@ -44,12 +44,12 @@ impl Dataset {
         let composers: Vec<&str> = sorted(entries.iter().map(|(_, e)| e.composer.as_str()));
         let pieces: Vec<(&str, &str)> = sorted(entries.iter().map(|(_, e)| (e.composer.as_str(), e.title.as_str())));
 
-        let progress = Progress::new("reading audio and MIDI", entries.len());
+        let progress = Progress::new("reading audio and MIDI", entries.len() as u64, "performances");
         let read: Vec<Result<Loaded>> = entries
             .par_iter()
             .map(|(row, entry)| {
                 let loaded = load(*row, entry, &metadata.root, &cache, options.pedal);
-                progress.advance();
+                progress.advance(1);
                 loaded
             })
             .collect();

@@ -53,6 +53,21 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// What the data set holds, what was mended and what was left out with its reason: one line each, for the log.
+    pub fn summary(&self) -> String {
+        let count = |split: Split| self.performances.iter().filter(|p| p.split == split).count();
+        let splits = Split::ALL.map(|s| format!("{} {s}", count(s))).join(", ");
+        let mut text = format!("{} performances ({splits})", self.performances.len());
+        if self.repairs.total() > 0 {
+            text += &format!("\nMIDI repairs: {}", self.repairs);
+        }
+        if !self.quarantined.is_empty() {
+            text += &format!("\n{} left out:", self.quarantined.len());
+        }
+        self.quarantined.iter().for_each(|q| text += &format!("\n  {q}"));
+        text
+    }
+
     /// The windows of a split, by performance and start. Windows without a note onset are skipped. `per_performance`
     /// keeps that many of each performance, evenly spread; `None` keeps all (as evaluation does).
     pub fn segments(&self, split: Split, per_performance: Option<usize>) -> Vec<Segment> {

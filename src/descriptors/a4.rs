@@ -2,7 +2,8 @@
 
 use realfft::num_complex::Complex;
 
-use super::stft::{Padding, Stft, magnitude};
+use super::stft::{N_FFT, Padding, Stft, magnitude};
+use crate::data::audio::SAMPLE_RATE;
 use crate::device::simd::vectorised;
 
 /// Number of octave bands.
@@ -11,6 +12,26 @@ pub const BANDS: usize = 8;
 /// STFT bins of each band, first and one past the last (paper table 1). At 24 kHz a bin is 11.72 Hz wide: 47 Hz to 12 kHz.
 pub const BAND_BINS: [(usize, usize); BANDS] =
     [(4, 8), (8, 16), (16, 32), (32, 64), (64, 128), (128, 256), (256, 512), (512, 1025)];
+
+/// What sounds in each band (paper table 1).
+pub const BAND_NAMES: [&str; BANDS] = [
+    "bass fundamentals",
+    "bass harmonics",
+    "low-mid register",
+    "mid register",
+    "upper-mid, presence",
+    "presence, harmonics",
+    "brilliance",
+    "air, high harmonics",
+];
+
+/// Lower and upper edge of a band in Hz (paper table 1).
+pub fn band_hz(band: usize) -> (f64, f64) {
+    let hz_per_bin = f64::from(SAMPLE_RATE) / N_FFT as f64;
+    let (first, end) = BAND_BINS[band];
+    // The last band's last bin is half the sample rate: nothing lies above.
+    (first as f64 * hz_per_bin, end.min(N_FFT / 2) as f64 * hz_per_bin)
+}
 
 /// Keeps the z-score of a band that never changes at 0 (eq. 5).
 const EPSILON: f64 = 1e-8;
@@ -21,8 +42,8 @@ const EPSILON: f64 = 1e-8;
 /// per band minus the mean over all rows and divided by the deviation (1/T) + 1e-8.
 pub fn a4(audio: &[f32], padding: Padding) -> Vec<f32> {
     let mut rows = log_energies(audio, padding);
-    to_differences(&mut rows);
-    to_z_scores(&mut rows);
+    difference(&mut rows);
+    standardise(&mut rows);
     rows
 }
 
@@ -67,14 +88,15 @@ fn sum(x: &[f32]) -> f32 {
     lanes.iter().chain(rest).sum()
 }
 
-/// Row t becomes row t + 1 minus row t; the last becomes 0.
-fn to_differences(rows: &mut [f32]) {
+/// Row t of [frames, 8] becomes row t + 1 minus row t; the last, which has no next, becomes 0.
+pub fn difference(rows: &mut [f32]) {
     for i in 0..rows.len() {
         rows[i] = rows.get(i + BANDS).map_or(0.0, |next| next - rows[i]);
     }
 }
 
-fn to_z_scores(rows: &mut [f32]) {
+/// Each band of [frames, 8] minus its mean over the frames, over its deviation (1/T) + 1e-8 (eq. 5).
+pub fn standardise(rows: &mut [f32]) {
     let (rows, _) = rows.as_chunks_mut::<BANDS>();
     for band in 0..BANDS {
         let moment = |f: &dyn Fn(f64) -> f64| rows.iter().map(|r| f(r[band].into())).sum::<f64>() / rows.len() as f64;

@@ -4,8 +4,12 @@
 pub const FEATURES: usize = 4;
 
 /// What each column of [`d4`] holds.
-pub const FEATURE_NAMES: [&str; FEATURES] =
-    ["interval from previous / 24", "interval to next / 24", "clamped from previous", "clamped to next"];
+pub const FEATURE_NAMES: [&str; FEATURES] = [
+    "interval from previous / 24",
+    "interval to next / 24",
+    "from previous / 24, within ±1",
+    "to next / 24, within ±1",
+];
 
 /// D4 of notes in order, row-major [N, 4].
 ///

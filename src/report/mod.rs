@@ -1,5 +1,7 @@
 //! Figures: a small canvas with good type and smooth edges, charts on top of it.
 
+pub mod a4_figure;
 pub mod axes;
 pub mod canvas;
+pub mod d4_figure;
 pub mod draw;

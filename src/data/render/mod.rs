@@ -3,12 +3,18 @@
 //! The built-in piano is additive: every note is a bank of inharmonic partials ([`piano`]) that decay in two stages
 //! and are damped on release ([`voice`]), heard in a small hall ([`room`]). It is deterministic to the byte.
 
+pub mod folder;
+pub mod listing;
 pub mod piano;
 pub mod room;
+pub mod sf2;
+pub mod soundfont;
 pub mod voice;
 pub mod wav;
 
+pub use folder::{FolderOptions, FolderSummary, render_folder};
 pub use piano::Piano;
+pub use soundfont::SoundFontPiano;
 
 use crate::data::note::{Note, PedalEvent};
 use crate::data::rng::Rng;
@@ -29,21 +35,31 @@ const RESTRIKE: f64 = 0.02;
 /// [`SAMPLE_RATE`], sample 0 at time 0, the loudest at −3 dBFS, ending `TAIL` seconds after the last release.
 pub fn render_piano(notes: &[Note], pedal: &[PedalEvent], piano: &Piano) -> Vec<f32> {
     let ends = damping_times(notes, pedal);
-    let last = notes.iter().map(|n| n.onset + n.duration).fold(0.0, f64::max);
-    let mut audio = vec![0.0f32; ((last + TAIL) * f64::from(SAMPLE_RATE)) as usize];
+    let mut audio = vec![0.0f32; frames(notes, SAMPLE_RATE)];
     let mut voice = Voice::new(*piano, SAMPLE_RATE);
     for (note, &end) in notes.iter().zip(&ends) {
         voice.sound(note, end, &mut audio);
     }
     room::add_room(&mut audio, SAMPLE_RATE, piano.reverb_time, piano.room);
-    remove_dc(&mut audio);
-    normalise(&mut audio);
+    master(&mut audio);
     let mut rng = Rng::new(piano.seed, "piano.hiss", 0);
     for sample in &mut audio {
         *sample += (piano.hiss * rng.gauss()) as f32;
     }
-    fade_out(&mut audio);
     audio
+}
+
+/// Samples to render for `notes`: to the last release and [`TAIL`] seconds more.
+fn frames(notes: &[Note], rate: u32) -> usize {
+    let last = notes.iter().map(|n| n.onset + n.duration).fold(0.0, f64::max);
+    ((last + TAIL) * f64::from(rate)) as usize
+}
+
+/// What is done to every rendering: no DC, the loudest sample at −3 dBFS, a fade at the end.
+fn master(audio: &mut [f32]) {
+    remove_dc(audio);
+    normalise(audio);
+    fade_out(audio);
 }
 
 /// When each note's damper falls: at its release, or where the pedal holds it then, when the pedal comes up; in any

@@ -29,6 +29,21 @@ impl Default for Piano {
     }
 }
 
+impl Piano {
+    /// One of six pianos, as somebody voiced, tuned and recorded it.
+    pub fn draw(rng: &mut Rng) -> Self {
+        Piano {
+            seed: 1 + rng.below(6) as u64,
+            concert_pitch: rng.range(438.5, 442.5),
+            hardness: rng.range(0.75, 1.35),
+            sustain: rng.range(0.8, 1.25),
+            reverb_time: rng.range(0.3, 0.8),
+            room: rng.range(0.1, 0.3),
+            hiss: rng.range(0.5e-4, 3e-4),
+        }
+    }
+}
+
 /// One decaying sinusoid of a note; it starts at phase 0, as a struck string does.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Partial {
@@ -78,7 +93,7 @@ impl Piano {
         let m = f64::from(pitch);
         let stiffness = inharmonicity(pitch);
         // The harder the blow, the shorter the hammer's contact and the higher the corner of what it excites.
-        let corner = (430.0 + 0.4 * f0) * self.hardness * libm::exp2((f64::from(velocity) - 64.0) / 48.0);
+        let corner = (540.0 + 0.4 * f0) * self.hardness * libm::exp2((f64::from(velocity) - 64.0) / 52.0);
         let decay = 5.0 * libm::exp2((m - 40.0) / 17.0) * NEPER / self.sustain;
         let damping = if pitch >= FIRST_UNDAMPED { 0.0 } else { 14.0 + 0.25 * (m - 21.0).max(0.0) };
         let mut rng = Rng::new(self.seed, "piano.strings", u64::from(pitch));

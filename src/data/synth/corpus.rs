@@ -193,26 +193,13 @@ fn make(plan: &Plan, seed: u64, out: &Path) -> Result<(Entry, usize)> {
     let (midi, audio) = (plan.stem.with_extension("midi"), plan.stem.with_extension("wav"));
     let bytes = midi_bytes(&notes, &pedal)?;
     write_atomic(&out.join(&midi), |w| w.write_all(&bytes))?;
-    let piano = instrument(&mut Rng::new(seed, "corpus.piano", plan.index));
+    // Drawn for each performance, not each composer: the sound shall not give the composer away.
+    let piano = Piano::draw(&mut Rng::new(seed, "corpus.piano", plan.index));
     let wav = wav_bytes(&render_piano(&notes, &pedal, &piano), SAMPLE_RATE)?;
     write_atomic(&out.join(&audio), |w| w.write_all(&wav))?;
     let duration = notes.iter().map(|n| n.onset + n.duration).fold(0.0, f64::max);
     let (composer, title) = (plan.style.composer.to_string(), plan.title.clone());
     Ok((Entry { composer, title, split: plan.split, year: plan.year, midi, audio, duration }, notes.len()))
-}
-
-/// One of six pianos, as somebody voiced and recorded it. Drawn for each performance, not each composer: the sound
-/// shall not give the composer away.
-fn instrument(rng: &mut Rng) -> Piano {
-    Piano {
-        seed: 1 + rng.below(6) as u64,
-        concert_pitch: rng.range(438.5, 442.5),
-        hardness: rng.range(0.75, 1.35),
-        sustain: rng.range(0.8, 1.25),
-        reverb_time: rng.range(0.3, 0.8),
-        room: rng.range(0.1, 0.3),
-        hiss: rng.range(0.5e-4, 3e-4),
-    }
 }
 
 #[cfg(test)]

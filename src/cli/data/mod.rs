@@ -1,0 +1,15 @@
+//! `engine data …`
+
+pub mod check;
+pub mod synth;
+
+use clap::Subcommand;
+
+/// What can be done with data.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Compose performances and render them, as a data folder
+    Synth(super::Settings),
+    /// Say what is in a data folder and what is wrong with it
+    Check(check::Args),
+}

@@ -1,0 +1,255 @@
+//! Any folder of MIDI files to a data set in MAESTRO's layout.
+
+use super::listing::{choose, list};
+use super::wav::wav_bytes;
+use super::{Piano, SAMPLE_RATE, SoundFontPiano, render_piano};
+use crate::data::maestro::{Entry, Split, write_csv};
+use crate::data::midi::{PedalMode, read_midi};
+use crate::data::midi_write::{midi_bytes, quantise};
+use crate::data::note::{Note, PedalEvent};
+use crate::data::quarantine::{Quarantined, Stage};
+use crate::data::rng::Rng;
+use crate::error::{Error, Result};
+use crate::io::write_atomic;
+use crate::progress::Progress;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Longest performance rendered, in seconds: its samples are held in memory, 350 MB an hour.
+const MAX_SECONDS: f64 = 3_600.0;
+
+/// How to render a folder.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FolderOptions {
+    /// A SoundFont 2 file; none = the built-in piano, another instrument and room for every file.
+    pub soundfont: Option<PathBuf>,
+    /// Cuts every performance, MIDI and audio, after so many seconds.
+    pub max_seconds: Option<f64>,
+    /// Renders at most so many files, all splits and composers represented.
+    pub limit: Option<usize>,
+}
+
+/// What has been rendered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FolderSummary {
+    pub performances: usize,
+    /// Seconds of music, to the last note's end.
+    pub seconds: f64,
+    /// Performances in train, validation and test.
+    pub splits: [usize; 3],
+    /// Files left out, each with its reason.
+    pub skipped: Vec<Quarantined>,
+}
+
+/// Renders the MIDI files of `midi_dir` into `out`: every file as it is (or cut), a 24 kHz mono 16-bit WAV beside it,
+/// and, last of all, `maestro-v3.0.0.csv`. Which files, and how they are split: see [`super::listing::list`]. A file that
+/// cannot be read or holds no notes is skipped with its reason. The result does not depend on the number of threads.
+///
+/// # Errors
+/// [`Error::Usage`] where both folders are one; [`Error::Input`] where there is nothing to render, the SoundFont is
+/// damaged or every file was bad; [`Error::Io`] where something cannot be written.
+pub fn render_folder(midi_dir: &Path, out: &Path, options: &FolderOptions) -> Result<FolderSummary> {
+    if options.max_seconds.is_some_and(|s| !(s > 0.0 && s <= MAX_SECONDS)) {
+        return Err(Error::Usage(format!("max_seconds: expected more than 0 and at most {MAX_SECONDS} seconds")));
+    }
+    let midi_dir = &midi_dir.canonicalize().map_err(|e| Error::io(midi_dir, "read", e))?;
+    std::fs::create_dir_all(out).map_err(|e| Error::io(out, "create", e))?;
+    let out = &out.canonicalize().map_err(|e| Error::io(out, "read", e))?;
+    if midi_dir == out {
+        return Err(Error::Usage(format!("{}: out must be another folder than midi", out.display())));
+    }
+    let soundfont = options.soundfont.as_deref().map(SoundFontPiano::open).transpose()?;
+    let (entries, mut skipped) = list(midi_dir, out)?;
+    let entries = choose(entries, options.limit.unwrap_or(usize::MAX));
+    let studio = Studio { midi_dir, out, soundfont, max_seconds: options.max_seconds };
+    let progress = Progress::new("rendering", entries.len() as u64, "files");
+    let rendered: Vec<std::result::Result<Entry, Quarantined>> = entries
+        .into_par_iter()
+        .map(|(row, entry)| {
+            let rendered = studio.render(row, entry);
+            progress.advance(1);
+            rendered
+        })
+        .collect::<Result<_>>()?;
+    let (mut done, mut bad) = (Vec::new(), Vec::new());
+    for result in rendered {
+        match result {
+            Ok(entry) => done.push(entry),
+            Err(reason) => bad.push(reason),
+        }
+    }
+    skipped.append(&mut bad);
+    skipped.sort_by_key(|q| q.row);
+    if done.is_empty() {
+        let reason = skipped.first().map_or(String::new(), |q| q.reason.clone());
+        return Err(Error::input(midi_dir, "folder", "a MIDI file that can be rendered", reason));
+    }
+    write_csv(&out.join("maestro-v3.0.0.csv"), &done)?;
+    Ok(FolderSummary {
+        performances: done.len(),
+        seconds: done.iter().map(|e| e.duration).sum(),
+        splits: Split::ALL.map(|split| done.iter().filter(|e| e.split == split).count()),
+        skipped,
+    })
+}
+
+/// Where files come from, how they sound and where they go.
+struct Studio<'a> {
+    midi_dir: &'a Path,
+    out: &'a Path,
+    soundfont: Option<SoundFontPiano>,
+    max_seconds: Option<f64>,
+}
+
+impl Studio<'_> {
+    /// Renders one file. The outer error ends everything (the disk is full, the SoundFont unplayable), the inner one
+    /// is this file's.
+    fn render(&self, row: u64, mut entry: Entry) -> Result<std::result::Result<Entry, Quarantined>> {
+        let read = self.read(&entry.midi);
+        let (bytes, notes, pedal) = match read {
+            Ok(read) => read,
+            Err(reason) => return Ok(Err(Quarantined::new(row, &entry.midi, Stage::Midi, reason))),
+        };
+        let audio = match &self.soundfont {
+            Some(font) => font.render(&notes, &pedal)?,
+            None => {
+                let piano = Piano::draw(&mut Rng::new(0, &entry.midi.to_string_lossy(), 0));
+                render_piano(&notes, &pedal, &piano)
+            }
+        };
+        let wav = wav_bytes(&audio, SAMPLE_RATE)?;
+        for (path, bytes) in [(&entry.midi, &bytes), (&entry.audio, &wav)] {
+            let path = self.out.join(path);
+            let folder = crate::io::parent(&path);
+            std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "create", e))?;
+            write_atomic(&path, |w| w.write_all(bytes))?;
+        }
+        entry.duration = end_of(&notes);
+        Ok(Ok(entry))
+    }
+
+    /// The file's bytes, and the notes and pedal a reader finds in them; cut where asked for.
+    fn read(&self, midi: &Path) -> Result<(Vec<u8>, Vec<Note>, Vec<PedalEvent>)> {
+        let path = self.midi_dir.join(midi);
+        let file = read_midi(&path, PedalMode::Ignore)?;
+        let cut = self.max_seconds.filter(|&max| end_of(&file.notes) > max);
+        let (bytes, notes, pedal) = match cut {
+            None => (std::fs::read(&path).map_err(|e| Error::io(&path, "read", e))?, file.notes, file.pedal),
+            Some(max) => {
+                let (notes, pedal) = cut_at(max, &file.notes, &file.pedal);
+                (midi_bytes(&notes, &pedal)?, notes, pedal)
+            }
+        };
+        let end = end_of(&notes);
+        if notes.is_empty() || end > MAX_SECONDS {
+            let (expected, found) = if notes.is_empty() {
+                ("at least one".to_string(), "none".to_string())
+            } else {
+                (format!("an end within {MAX_SECONDS} s"), format!("{end:.0} s"))
+            };
+            return Err(Error::input(&path, "notes", expected, found).hint("max_seconds cuts long performances"));
+        }
+        Ok((bytes, notes, pedal))
+    }
+}
+
+fn end_of(notes: &[Note]) -> f64 {
+    notes.iter().map(|n| n.onset + n.duration).fold(0.0, f64::max)
+}
+
+/// The first `max` seconds, in whole ticks; notes that would go on end there.
+fn cut_at(max: f64, notes: &[Note], pedal: &[PedalEvent]) -> (Vec<Note>, Vec<PedalEvent>) {
+    let notes: Vec<Note> = notes
+        .iter()
+        .filter(|n| n.onset < max)
+        .map(|n| Note { duration: n.duration.min(max - n.onset), ..*n })
+        .collect();
+    let pedal: Vec<PedalEvent> = pedal.iter().filter(|p| p.time < max).copied().collect();
+    quantise(&notes, &pedal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::maestro::read_metadata;
+
+    fn tune(from: u8) -> Vec<u8> {
+        let note = |i: u8| Note { pitch: from + i, velocity: 64, onset: 0.5 * f64::from(i), duration: 0.4 };
+        midi_bytes(&(0..8).map(note).collect::<Vec<_>>(), &[]).unwrap()
+    }
+
+    #[test]
+    fn any_folder_becomes_a_data_set_and_bad_files_are_named() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let put = |name: &str, bytes: &[u8]| {
+            let path = from.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        for (i, name) in ["Bach/a.mid", "Bach/b, \"c\".MIDI", "Liszt/deep/d.midi", "e.mid"].iter().enumerate() {
+            put(name, &tune(50 + i as u8));
+        }
+        put("Bach/broken.mid", &tune(50)[..60]);
+        put("Bach/empty.mid", &midi_bytes(&[], &[]).unwrap());
+        put("Bach/notes.txt", b"no music");
+        let options = FolderOptions { max_seconds: Some(2.2), ..FolderOptions::default() };
+        let summary = render_folder(from.path(), to.path(), &options).unwrap();
+        assert_eq!((summary.performances, summary.splits.iter().sum::<usize>()), (4, 4));
+        assert!(summary.splits.iter().all(|&n| n > 0), "{:?}", summary.splits);
+        let reasons: Vec<&str> = summary.skipped.iter().map(|q| q.reason.as_str()).collect();
+        assert_eq!(reasons.len(), 2, "{reasons:?}");
+        assert!(reasons[0].contains("broken.mid") && reasons[1].contains("notes: expected at least one, found none"));
+
+        let metadata = read_metadata(to.path()).unwrap();
+        assert_eq!((metadata.entries.len(), metadata.rejected.len()), (4, 0));
+        let composers: Vec<&str> = metadata.entries.iter().map(|(_, e)| e.composer.as_str()).collect();
+        assert_eq!(composers, ["Bach", "Bach", "deep", "Unknown"]);
+        for (_, entry) in metadata.entries {
+            let file = read_midi(&to.path().join(&entry.midi), PedalMode::Ignore).unwrap();
+            assert_eq!((file.notes.len(), file.length), (5, 2.2), "cut at max_seconds");
+            let wav = hound::WavReader::open(to.path().join(&entry.audio)).unwrap();
+            assert!((f64::from(wav.duration()) / 24_000.0 - 3.7).abs() < 0.01);
+        }
+        assert_eq!(render_folder(from.path(), from.path(), &options).unwrap_err().exit_code(), 2);
+        let nothing = tempfile::tempdir().unwrap();
+        assert_eq!(render_folder(nothing.path(), to.path(), &options).unwrap_err().exit_code(), 3);
+    }
+
+    #[test]
+    fn a_manifest_is_followed() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let table = "split,canonical_title,year,midi_filename,canonical_composer,more\n\
+            test,\"Étude, lent\",1999,x/one.mid,A. B.,z\n\
+            train,Two,2000,x/two.mid,A. B.,z\n\
+            train,Gone,2000,x/gone.mid,C,z\n\
+            sometimes,Three,2000,x/two.mid,C,z\n";
+        std::fs::write(from.path().join("manifest.csv"), table).unwrap();
+        std::fs::create_dir(from.path().join("x")).unwrap();
+        std::fs::write(from.path().join("x/one.mid"), tune(40)).unwrap();
+        std::fs::write(from.path().join("x/two.mid"), tune(60)).unwrap();
+        std::fs::write(from.path().join("x/not-listed.mid"), tune(60)).unwrap();
+        let summary = render_folder(from.path(), to.path(), &FolderOptions::default()).unwrap();
+        assert_eq!((summary.performances, summary.splits), (2, [1, 0, 1]));
+        assert_eq!(summary.skipped.iter().map(|q| q.row).collect::<Vec<_>>(), [3, 4]);
+        let entries = read_metadata(to.path()).unwrap().entries;
+        assert_eq!((entries[0].1.title.as_str(), entries[0].1.year), ("Étude, lent", 1999));
+        let copied = std::fs::read(to.path().join("x/one.mid")).unwrap();
+        assert_eq!(copied, tune(40), "an uncut file stays as it is");
+    }
+
+    #[test]
+    fn a_limit_keeps_splits_and_composers() {
+        let entry = |composer: &str, split, i: usize| {
+            let file = PathBuf::from(format!("{i}.mid"));
+            let (composer, title) = (composer.to_string(), i.to_string());
+            let (midi, audio) = (file.clone(), file);
+            (i as u64, Entry { composer, title, split, year: 0, midi, audio, duration: 0.0 })
+        };
+        let mut all: Vec<_> = (0..8).map(|i| entry(if i < 6 { "A" } else { "B" }, Split::Train, i)).collect();
+        all.extend([entry("A", Split::Test, 8), entry("B", Split::Test, 9), entry("A", Split::Validation, 10)]);
+        let taken: Vec<u64> = choose(all, 5).iter().map(|(row, _)| *row).collect();
+        assert_eq!(taken, [0, 1, 6, 8, 10].map(|x: u64| x));
+    }
+}

@@ -1,0 +1,17 @@
+//! Does a recording find its MIDI, and a MIDI its recording?
+//!
+//! | step | file |
+//! |---|---|
+//! | what each query is compared with | [`pools`] |
+//! | rank the candidates, count what is won | [`retrieval`], [`scores`] |
+//! | how sure the figures are | [`bootstrap`] |
+//! | the same task without learning anything | [`baselines`] |
+//! | all of it in one report, and as text | [`canonical`] |
+
+pub mod baselines;
+pub mod bootstrap;
+pub mod canonical;
+pub mod pools;
+pub mod retrieval;
+pub mod scores;
+mod table;

@@ -1,0 +1,272 @@
+//! The training loop.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::batches::{Batch, Loader, Order};
+use super::checkpoint;
+use super::log::{EvalRecord, MetricsLog, Record, TrainRecord};
+use super::meta::{Best, Meta};
+use super::progress::{Pace, TrainProgress};
+use super::step;
+use super::study::Study;
+use super::tensor_file::NamedTensor;
+use crate::config::{CONFIG_FILE, Config};
+use crate::data::maestro::Split;
+use crate::error::{Error, Result};
+use crate::eval::canonical;
+use crate::eval::pools::Protocol;
+use crate::io::write_atomic;
+use crate::nn::Mode;
+use crate::optim::{AdamW, AdamWSpec};
+use crate::progress::say;
+use crate::schedule::Schedule;
+
+/// How training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are made.
+    Finished,
+    /// Asked to stop after this many steps; everything is saved.
+    Stopped(u64),
+}
+
+impl Config {
+    /// How this run draws queries and pools.
+    pub fn protocol(&self) -> Protocol {
+        Protocol::structured(self.eval.queries, self.eval.pool, self.eval.seed)
+    }
+}
+
+/// A run in progress.
+struct Trainer {
+    study: Study,
+    adam: AdamW,
+    schedule: Schedule,
+    order: Order,
+    best: Option<Best>,
+    log: MetricsLog,
+    run: PathBuf,
+}
+
+/// Trains as `config` says, from the start, into `config.out`; stops early and saves when `stop` is set.
+pub fn start(config: Config, stop: &AtomicBool) -> Result<Outcome> {
+    let run = config.out.clone();
+    if checkpoint::exists(&run) {
+        let text = format!(
+            "{} already holds a run: out=… names another folder, resume=… goes on with this one",
+            run.display()
+        );
+        return Err(Error::Usage(text));
+    }
+    let mut study = Study::new(config)?;
+    if let Some(init) = &study.config.init {
+        let mut file = checkpoint::load_model(init)?.tensors;
+        let taken = study.parameters.load_some(&mut file)?;
+        say(&format!("{} tensors start from {}", taken.len(), init.display()));
+    }
+    std::fs::create_dir_all(&run).map_err(|e| Error::io(&run, "create", e))?;
+    let json = study.config.to_json();
+    write_atomic(&run.join(CONFIG_FILE), |file| std::io::Write::write_all(file, json.as_bytes()))?;
+    let log = MetricsLog::create(&run)?;
+    Trainer::new(study, log, run)?.train(0, stop)
+}
+
+/// Goes on with the run in folder `run` from its newest complete checkpoint.
+pub fn resume(run: &Path, stop: &AtomicBool) -> Result<Outcome> {
+    let config = Config::load(&run.join(CONFIG_FILE))?;
+    let mut saved = checkpoint::resume(run)?;
+    saved.warnings.iter().for_each(|warning| say(warning));
+    let mut study = Study::new(config)?;
+    study.parameters.load(&mut saved.model)?;
+    saved.model.finish()?;
+    let log = MetricsLog::resume(run, saved.meta.step)?;
+    let mut trainer = Trainer::new(study, log, run.to_path_buf())?;
+    let mut moments = |prefix: &str| -> Result<Vec<f32>> {
+        let flat = vec![0u8; trainer.study.parameters.len()];
+        let names: Vec<(String, Vec<usize>)> = (trainer.study.parameters.named(&flat))
+            .map(|(name, shape, _)| (format!("{prefix}{name}"), shape.to_vec()))
+            .collect();
+        let parts: Vec<Vec<f32>> =
+            names.iter().map(|(name, shape)| saved.state.take(name, shape)).collect::<Result<_>>()?;
+        Ok(parts.concat())
+    };
+    (trainer.adam.m, trainer.adam.v) = (moments(FIRST_MOMENT)?, moments(SECOND_MOMENT)?);
+    saved.state.finish()?;
+    trainer.adam.step = saved.meta.step;
+    trainer.best = saved.meta.best;
+    say(&format!("going on after step {}", saved.meta.step));
+    trainer.train(saved.meta.step, stop)
+}
+
+/// Prefixes of the optimizer's tensors in a state file.
+const FIRST_MOMENT: &str = "m/";
+const SECOND_MOMENT: &str = "v/";
+
+impl Trainer {
+    fn new(study: Study, log: MetricsLog, run: PathBuf) -> Result<Self> {
+        let config = &study.config;
+        let dataset = study.assembler.dataset();
+        let performances = dataset.performances.iter().filter(|p| p.split == Split::Train).count();
+        let segments = dataset.segments(Split::Train, config.data.train_per_performance.cap(performances));
+        let order = Order::new(segments, config.batch, config.seed)?;
+        let steps_per_epoch = order.steps_per_epoch();
+        let whole = steps_per_epoch * config.epochs as u64;
+        let total_steps = if config.max_steps == 0 { whole } else { whole.min(config.max_steps as u64) };
+        let schedule =
+            Schedule { shape: config.schedule.shape(), warmup: config.warmup as u64, steps_per_epoch, total_steps };
+        let spec = AdamWSpec {
+            beta1: config.adam.beta1,
+            beta2: config.adam.beta2,
+            eps: config.adam.eps,
+            weight_decay: config.weight_decay,
+        };
+        let adam = AdamW::new(spec, study.parameters.len());
+        say(&format!(
+            "{}: {} parameters, {} training performances, {} steps an epoch, {total_steps} in all",
+            config.arm,
+            study.parameters.len(),
+            performances,
+            steps_per_epoch
+        ));
+        Ok(Trainer { study, adam, schedule, order, best: None, log, run })
+    }
+
+    /// Steps `done..total`, with an evaluation and a checkpoint whenever one is due.
+    fn train(mut self, done: u64, stop: &AtomicBool) -> Result<Outcome> {
+        let config = self.study.config.clone();
+        let (total, per_epoch) = (self.schedule.total_steps, self.schedule.steps_per_epoch);
+        let mut loader = Loader::new(&self.study.assembler, &self.order, done, total, config.data.workers);
+        let mut pace = Pace::new(total, config.batch as u64);
+        let mut progress = TrainProgress::new(total, total as f64 / per_epoch as f64, done);
+        for step in done..total {
+            let Some(batch) = loader.next_batch() else {
+                return Err(Error::op("train", "loader", format!("a batch for step {step}"), "a dead worker thread"));
+            };
+            let mut record = self.step(step, batch)?;
+            let made = step + 1;
+            (record.samples_per_second, record.eta_seconds) = pace.step(made);
+            progress.step(&record);
+            if made % config.log.every as u64 == 0 || made == total {
+                self.log.write(&Record::Train(record.clone()))?;
+            }
+            let epoch_ends = made % per_epoch == 0 || made == total;
+            let epoch = made.div_ceil(per_epoch);
+            let due = config.eval.every > 0 && (epoch % config.eval.every as u64 == 0 || made == total);
+            if epoch_ends
+                && due
+                && let Some(s) = self.validate(made, record.epoch)?
+            {
+                progress.evaluated(record.epoch, s, self.best.map_or(s, |b| b.s));
+            }
+            let stopping = stop.load(Ordering::Relaxed);
+            let every = config.checkpoint.every as u64;
+            let save = if every == 0 { epoch_ends } else { made % every == 0 || made == total };
+            if save || stopping {
+                self.save(made)?;
+            }
+            if save || stopping || epoch_ends && due {
+                pace.skip();
+            }
+            if stopping && made < total {
+                self.log.write(&Record::Event { step: made, message: "stopped on request".into() })?;
+                self.log.sync()?;
+                return Ok(Outcome::Stopped(made));
+            }
+        }
+        Ok(Outcome::Finished)
+    }
+
+    /// One optimizer step.
+    fn step(&mut self, step: u64, batch: Batch) -> Result<TrainRecord> {
+        let Study { config, model, parameters, .. } = &mut self.study;
+        let mode = Mode::Train { dropout: config.dropout as f32, seed: config.seed, step };
+        let passed = step::pass(model, parameters, (&batch.audio, &batch.midi), &config.vicreg.spec(), mode)?;
+        let record = TrainRecord {
+            step: step + 1,
+            epoch: (step + 1) as f64 / self.schedule.steps_per_epoch as f64,
+            lr: config.lr * self.schedule.multiplier(step),
+            loss: passed.loss,
+            inv: passed.terms.invariance,
+            var: passed.terms.variance,
+            cov: passed.terms.covariance,
+            grad_norm: passed.grad_norm,
+            std_audio: passed.std_audio,
+            std_midi: passed.std_midi,
+            ..TrainRecord::default()
+        };
+        if !passed.is_finite() {
+            return Err(self.diverged(step, &record, &batch));
+        }
+        passed.apply(parameters, &mut self.adam, record.lr, config.clip)?;
+        Ok(record)
+    }
+
+    /// The error of a step whose loss or gradient is not a number, with its batch; also noted in the log.
+    fn diverged(&mut self, step: u64, record: &TrainRecord, batch: &Batch) -> Error {
+        let dataset = self.study.assembler.dataset();
+        let names = batch.segments.iter().map(|s| {
+            let performance = &dataset.performances[s.performance as usize];
+            format!("{} – {} at {} s", performance.composer, performance.title, s.start)
+        });
+        let message = format!(
+            "step {}: loss {}, gradient norm {}: training has diverged, and the last checkpoint is kept in {}; the batch: {}",
+            step + 1,
+            record.loss,
+            record.grad_norm,
+            self.run.display(),
+            names.collect::<Vec<_>>().join("; ")
+        );
+        let event = Record::Event { step, message: message.clone() };
+        match self.log.write(&event).and_then(|()| self.log.sync()) {
+            Ok(()) => Error::Diverged(message),
+            Err(error) => Error::Diverged(format!("{message} (and the log could not be written: {error})")),
+        }
+    }
+
+    /// S on the validation split, logged; `None` where the split is too small to rank anything.
+    fn validate(&mut self, step: u64, epoch: f64) -> Result<Option<f64>> {
+        let embedded = self.study.embed(Split::Validation)?;
+        if embedded.items.len() < 2 {
+            return Ok(None);
+        }
+        let figures = canonical::figures(embedded.embeddings(), &embedded.items, &self.study.config.protocol())?;
+        let s = figures.s_unless_collapsed();
+        if self.best.is_none_or(|best| s > best.s) {
+            self.best = Some(Best { s, step });
+        }
+        let more = match serde_json::to_value(figures) {
+            Ok(serde_json::Value::Object(mut map)) => {
+                map.remove("s");
+                map
+            }
+            _ => serde_json::Map::new(),
+        };
+        let best_s = self.best.map_or(s, |b| b.s);
+        let record = EvalRecord { step, epoch, split: Split::Validation.name().into(), s, best_s, more };
+        self.log.write(&Record::Eval(record))?;
+        Ok(Some(s))
+    }
+
+    fn save(&mut self, step: u64) -> Result<()> {
+        self.log.sync()?;
+        let (study, config) = (&self.study, &self.study.config);
+        let meta = Meta {
+            arm: config.arm.clone(),
+            preset: format!("{:?}", config.preset).to_lowercase(),
+            config: serde_json::from_str(&config.to_json()).unwrap_or_default(),
+            step,
+            best: self.best,
+        };
+        let (values, shapes) = (study.parameters.snapshot(), study.parameters.buffer_shapes());
+        let model = study.parameters.tensors(&values, &shapes);
+        let names: Vec<String> = [FIRST_MOMENT, SECOND_MOMENT]
+            .iter()
+            .flat_map(|prefix| study.parameters.named(&values).map(move |(name, _, _)| format!("{prefix}{name}")))
+            .collect();
+        let slices = study.parameters.named(&self.adam.m).chain(study.parameters.named(&self.adam.v));
+        let state: Vec<NamedTensor> =
+            names.iter().zip(slices).map(|(name, (_, shape, data))| NamedTensor { name, shape, data }).collect();
+        checkpoint::save(&self.run, &model, &state, &meta)
+    }
+}

@@ -1,0 +1,103 @@
+//! A model with its parameters, its configuration and its data: what training makes and evaluation reads.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::batches::Assembler;
+use super::checkpoint::{self, ModelFile};
+use super::corpus;
+use crate::arms::{self, Arm};
+use crate::config::Config;
+use crate::data::maestro::Split;
+use crate::data::segments::Segment;
+use crate::device::DType;
+use crate::error::Result;
+use crate::eval::pools::Item;
+use crate::eval::retrieval::Embeddings;
+use crate::model::{Model, ModelSpec};
+use crate::nn::{Context, Mode, Parameters};
+use crate::progress::Progress;
+use crate::tape::Tape;
+
+/// Segments embedded at once.
+const EMBED_BATCH: usize = 16;
+
+/// A model, what it was configured as, and its data.
+pub struct Study {
+    /// The resolved configuration.
+    pub config: Config,
+    /// The arm.
+    pub arm: &'static Arm,
+    /// Structure of the model.
+    pub model: Model,
+    /// Values of the model.
+    pub parameters: Parameters,
+    /// Maker of the model's inputs.
+    pub assembler: Arc<Assembler>,
+}
+
+/// A split's segments and their embeddings.
+pub struct Embedded {
+    /// The segments, by performance and start.
+    pub segments: Vec<Segment>,
+    /// What pools are drawn by, one for each segment.
+    pub items: Vec<Item>,
+    /// Dimensions of an embedding.
+    pub dim: usize,
+    /// Audio embeddings [n, dim].
+    pub audio: Vec<f32>,
+    /// MIDI embeddings [n, dim].
+    pub midi: Vec<f32>,
+}
+
+impl Embedded {
+    /// Both sides, to be ranked.
+    pub fn embeddings(&self) -> Embeddings<'_> {
+        Embeddings { audio: &self.audio, midi: &self.midi, dim: self.dim }
+    }
+}
+
+impl Study {
+    /// A freshly initialised model of `config` over its data.
+    pub fn new(config: Config) -> Result<Study> {
+        let arm = arms::find(&config.arm)?;
+        let dataset = corpus::open(&config)?;
+        let (model, parameters) = Model::new(arm, &ModelSpec::from_config(&config), config.seed, DType::F32);
+        let assembler = Arc::new(Assembler::new(dataset, arm, config.stft.padding, config.midi.max_notes));
+        Ok(Study { config, arm, model, parameters, assembler })
+    }
+
+    /// The model a run published (its best), over the data of `config` (the run's own, possibly adjusted).
+    pub fn open(run: &Path, config: Config) -> Result<Study> {
+        let ModelFile { mut tensors, .. } = checkpoint::load_model(run)?;
+        let mut study = Study::new(config)?;
+        study.parameters.load(&mut tensors)?;
+        tensors.finish()?;
+        Ok(study)
+    }
+
+    /// Embeds every segment of a split, in evaluation mode. Empty where the split is.
+    pub fn embed(&self, split: Split) -> Result<Embedded> {
+        let dataset = self.assembler.dataset();
+        let segments = dataset.segments(split, None);
+        let items = segments
+            .iter()
+            .map(|s| {
+                let performance = &dataset.performances[s.performance as usize];
+                Item { piece: performance.piece, composer: performance.composer_id, performance: s.performance }
+            })
+            .collect();
+        let progress = Progress::new(format!("embedding {}", split.name()), segments.len() as u64, "segments");
+        let (mut audio, mut midi) = (Vec::new(), Vec::new());
+        for batch in segments.chunks(EMBED_BATCH) {
+            let tape = Tape::inference();
+            let cx = Context::new(&tape, &self.parameters, Mode::Eval);
+            let a = self.model.embed_audio(&cx, &self.assembler.audio(batch))?;
+            audio.extend_from_slice(a.value().as_slice::<f32>());
+            let m = self.model.embed_midi(&cx, &self.assembler.midi(batch))?;
+            midi.extend_from_slice(m.value().as_slice::<f32>());
+            progress.advance(batch.len() as u64);
+        }
+        Ok(Embedded { segments, items, dim: self.config.model.head.out, audio, midi })
+    }
+}
