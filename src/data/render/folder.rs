@@ -20,6 +20,11 @@ use std::path::{Path, PathBuf};
 /// Longest performance rendered, in seconds: its samples are held in memory, 350 MB an hour.
 const MAX_SECONDS: f64 = 3_600.0;
 
+/// Metadata of the result, written when everything else is there.
+const METADATA: &str = "maestro-v3.0.0.csv";
+/// The summary of the result; also says that the metadata beside it is ours to replace.
+const RECORD: &str = "render.json";
+
 /// How to render a folder.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FolderOptions {
@@ -44,12 +49,12 @@ pub struct FolderSummary {
 }
 
 /// Renders the MIDI files of `midi_dir` into `out`: every file as it is (or cut), a 24 kHz mono 16-bit WAV beside it,
-/// and, last of all, `maestro-v3.0.0.csv`. Which files, and how they are split: see [`super::listing::list`]. A file that
+/// and, last of all, `render.json` (the summary) and `maestro-v3.0.0.csv`. Which files, and how they are split: see [`super::listing::list`]. A file that
 /// cannot be read or holds no notes is skipped with its reason. The result does not depend on the number of threads.
 ///
 /// # Errors
 /// [`Error::Usage`] where both folders are one; [`Error::Input`] where there is nothing to render, the SoundFont is
-/// damaged or every file was bad; [`Error::Io`] where something cannot be written.
+/// damaged, every file was bad or `out` holds a data set from elsewhere; [`Error::Io`] where something cannot be written.
 pub fn render_folder(midi_dir: &Path, out: &Path, options: &FolderOptions) -> Result<FolderSummary> {
     if options.max_seconds.is_some_and(|s| !(s > 0.0 && s <= MAX_SECONDS)) {
         return Err(Error::Usage(format!("max_seconds: expected more than 0 and at most {MAX_SECONDS} seconds")));
@@ -60,6 +65,7 @@ pub fn render_folder(midi_dir: &Path, out: &Path, options: &FolderOptions) -> Re
     if midi_dir == out {
         return Err(Error::Usage(format!("{}: out must be another folder than midi", out.display())));
     }
+    make_room(out)?;
     let soundfont = options.soundfont.as_deref().map(SoundFontPiano::open).transpose()?;
     let (entries, mut skipped) = list(midi_dir, out)?;
     let entries = choose(entries, options.limit.unwrap_or(usize::MAX));
@@ -86,13 +92,30 @@ pub fn render_folder(midi_dir: &Path, out: &Path, options: &FolderOptions) -> Re
         let reason = skipped.first().map_or(String::new(), |q| q.reason.clone());
         return Err(Error::input(midi_dir, "folder", "a MIDI file that can be rendered", reason));
     }
-    write_csv(&out.join("maestro-v3.0.0.csv"), &done)?;
-    Ok(FolderSummary {
+    let summary = FolderSummary {
         performances: done.len(),
         seconds: done.iter().map(|e| e.duration).sum(),
         splits: Split::ALL.map(|split| done.iter().filter(|e| e.split == split).count()),
         skipped,
-    })
+    };
+    let record = out.join(RECORD);
+    let json = serde_json::to_vec_pretty(&summary).map_err(|e| Error::io(&record, "encode", e.into()))?;
+    write_atomic(&record, |w| w.write_all(&json))?;
+    write_csv(&out.join(METADATA), &done)?;
+    Ok(summary)
+}
+
+/// Takes away the metadata of an earlier rendering, so that a folder half rendered is not taken for a whole one.
+fn make_room(out: &Path) -> Result<()> {
+    let metadata = out.join(METADATA);
+    if !metadata.exists() {
+        return Ok(());
+    }
+    if !out.join(RECORD).is_file() {
+        return Err(Error::input(out, "folder", "an empty folder or an earlier rendering", "another data set")
+            .hint("choose another folder"));
+    }
+    std::fs::remove_file(&metadata).map_err(|e| Error::io(&metadata, "remove", e))
 }
 
 /// Where files come from, how they sound and where they go.
@@ -235,6 +258,10 @@ mod tests {
         assert_eq!(summary.skipped.iter().map(|q| q.row).collect::<Vec<_>>(), [3, 4]);
         let entries = read_metadata(to.path()).unwrap().entries;
         assert_eq!((entries[0].1.title.as_str(), entries[0].1.year), ("Étude, lent", 1999));
+        render_folder(from.path(), to.path(), &FolderOptions::default()).unwrap();
+        std::fs::remove_file(to.path().join(RECORD)).unwrap();
+        let theirs = render_folder(from.path(), to.path(), &FolderOptions::default()).unwrap_err();
+        assert!(theirs.to_string().contains("another data set") && to.path().join(METADATA).is_file());
         let copied = std::fs::read(to.path().join("x/one.mid")).unwrap();
         assert_eq!(copied, tune(40), "an uncut file stays as it is");
     }
