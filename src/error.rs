@@ -28,6 +28,10 @@ pub enum Error {
     #[error("{0}")]
     Diverged(String),
 
+    /// Work was stopped on request before its end; nothing is lost.
+    #[error("{0}")]
+    Stopped(String),
+
     /// The device asked for cannot be had here.
     #[error("device={device}: {reason}")]
     Device { device: String, reason: String },
@@ -76,7 +80,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,
-            Error::Diverged(_) => 1,
+            Error::Diverged(_) | Error::Stopped(_) => 1,
             Error::Op { .. } | Error::Input { .. } | Error::Io { .. } | Error::Device { .. } => 3,
         }
     }

@@ -3,13 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use descant::cli::{Cli, Verb, arms, data, output};
+use descant::cli::{Cli, Verb, arms, data, eval, output, train};
 
 fn main() -> ExitCode {
     output::apologise_for_panics();
     output::conclude(match Cli::parse().verb {
+        Verb::Train(settings) => train::run(&settings),
+        Verb::Eval(args) => eval::run(&args),
         Verb::Arms(settings) => arms::run(&settings),
         Verb::Data(data::Verb::Synth(settings)) => data::synth::run(&settings),
+        Verb::Data(data::Verb::Render(settings)) => data::render::run(&settings),
         Verb::Data(data::Verb::Check(args)) => data::check::run(&args),
     })
 }

@@ -34,11 +34,20 @@ fn refused(folder: &Path, arguments: &[&str], code: i32, part: &str) {
 fn wrong_usage_is_2_and_bad_input_is_3() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    refused(here, &["arm"], 2, "'arms'");
+    refused(here, &["tarin"], 2, "'train'");
     refused(here, &["data", "synth", "sead=3"], 2, "unknown key `sead`; the nearest is `seed`");
     refused(here, &["data", "synth", "size=huge"], 2, "size: expected default|tiny; found `huge`");
+    refused(here, &["train", "epoch=3"], 2, "unknown key `epoch`; the nearest is `epochs`");
+    refused(here, &["train", "arm=a4rr"], 2, "the nearest is `a4r`");
+    refused(here, &["train", "device=cuda"], 3, "device=cuda");
+    refused(here, &["train", "data=nowhere"], 3, "nowhere");
+    refused(here, &["train", "resume=nowhere"], 3, "nowhere");
+    refused(here, &["eval", "nowhere"], 3, "nowhere");
     refused(here, &["data", "check", "nowhere"], 3, "nowhere");
-    assert_eq!(std::fs::read_dir(here).unwrap().count(), 0, "a refused command leaves nothing behind");
+    refused(here, &["data", "render", "midi=nowhere"], 2, "out=FOLDER");
+    refused(here, &["data", "render", "midi=nowhere", "out=out"], 3, "nowhere");
+    let left: Vec<_> = std::fs::read_dir(here).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "refused commands leave nothing behind: {left:?}");
 }
 
 #[test]
@@ -74,8 +83,8 @@ fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
 fn keys_are_listed_for_people_and_for_programs() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    let table = stdout(here, &["arms", "--keys"]);
-    let list = json(here, &["arms", "--keys", "--json"]);
+    let table = stdout(here, &["train", "--keys"]);
+    let list = json(here, &["train", "--keys", "--json"]);
     let keys = list.as_array().unwrap();
     assert!(keys.len() > 50);
     for key in keys {
@@ -89,7 +98,7 @@ fn keys_are_listed_for_people_and_for_programs() {
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_engine"))
-        .args(["arms", "--keys"])
+        .args(["train", "--keys"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -97,4 +106,83 @@ fn a_reader_that_leaves_early_is_no_error() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A run of some twenty steps on the tiny corpus in `folder`, with a checkpoint every other step.
+const RUN: &[&str] = &[
+    "train",
+    "preset=tiny",
+    "data.synth=tiny",
+    "epochs=4",
+    "checkpoint.every=2",
+    "out=run",
+    "threads=2",
+    "eval.every=2",
+];
+
+#[test]
+fn a_run_that_is_killed_and_resumed_ends_with_the_bytes_of_one_that_never_was() {
+    let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let text = stdout(whole.path(), RUN);
+    assert!(text.contains("pitch classes") && text.contains("chance"), "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("S = ") && last.contains("on the test split"), "{last}");
+
+    for signal in ["TERM", "KILL"] {
+        stop_early(broken.path(), signal);
+        let resumed = engine(broken.path(), &["train", "resume=run"]);
+        assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+        assert_eq!(String::from_utf8(resumed.stdout).unwrap().lines().last().unwrap(), last);
+        let files = |folder: &Path| {
+            walk(&folder.join("run")).into_iter().filter(|f| f.extension().is_some_and(|e| e == "safetensors"))
+        };
+        for (a, b) in files(whole.path()).zip(files(broken.path())) {
+            assert_eq!(a.strip_prefix(&whole).unwrap(), b.strip_prefix(&broken).unwrap());
+            assert!(std::fs::read(&a).unwrap() == std::fs::read(&b).unwrap(), "SIG{signal}: {} differs", a.display());
+        }
+        std::fs::remove_dir_all(broken.path().join("run")).unwrap();
+    }
+
+    let found = json(whole.path(), &["eval", "run", "split=validation", "eval.queries=20", "--json"]);
+    assert_eq!((&found["arm"], &found["split"], &found["queries"]), (&"a4r".into(), &"validation".into(), &20.into()));
+    assert_eq!(found["baselines"].as_array().unwrap().len(), 2);
+    refused(whole.path(), &["eval", "run", "lr=2"], 2, "settled when the run began");
+    refused(whole.path(), RUN, 2, "already holds a run");
+}
+
+/// Starts [`RUN`] in `folder` and sends it `signal` once there is a checkpoint.
+fn stop_early(folder: &Path, signal: &str) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_engine"))
+        .args(RUN)
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let checkpoints = folder.join("run/checkpoints");
+    let started =
+        || std::fs::read_dir(&checkpoints).is_ok_and(|mut list| list.any(|e| e.is_ok_and(|e| e.path().is_dir())));
+    while child.try_wait().unwrap().is_none() && !started() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    // On a busy machine the run may be over before the signal; then there is nothing to stop.
+    if child.try_wait().unwrap().is_none() {
+        let kill = format!("kill -{signal} {}", child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+    let output = child.wait_with_output().unwrap();
+    if signal == "TERM" && !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains("engine train resume=run goes on"), "{message}");
+    }
+}
+
+#[test]
+fn arms_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let arms = json(folder.path(), &["arms", "--json"]);
+    let a4r = arms.as_array().unwrap().iter().find(|arm| arm["arm"] == "a4r").unwrap();
+    assert_eq!(a4r["parameters"]["total"], 78_596_608);
+    assert!(stdout(folder.path(), &["arms"]).contains("78,596,608"));
 }

@@ -3,11 +3,14 @@
 pub mod arms;
 pub mod data;
 pub mod describe;
+pub mod eval;
 pub mod output;
+pub mod train;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::keys::{Keyed, table, table_json};
+use crate::config::{Config, DeviceChoice};
 use crate::error::{Error, Result};
 
 /// Learn one embedding space for piano audio and MIDI, and find one by the other.
@@ -21,6 +24,10 @@ pub struct Cli {
 /// What `engine` can do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Train an arm and evaluate it
+    Train(Settings),
+    /// Evaluate the retrieval of a run
+    Eval(eval::Args),
     /// List the arms of the paper with their parameter counts
     Arms(Settings),
     /// Make, render or check data
@@ -45,12 +52,27 @@ pub struct Settings {
 impl Settings {
     /// Prints the keys of `K` where `--keys` asks for them; whether it did.
     pub fn listed<K: Keyed>(&self) -> Result<bool> {
+        self.listed_where::<K>(|_| true)
+    }
+
+    /// As [`Settings::listed`], of the keys whose name `keep` accepts.
+    fn listed_where<K: Keyed>(&self, keep: impl Fn(&str) -> bool) -> Result<bool> {
         match (self.keys, self.json) {
-            (true, true) => output::print_json(&table_json::<K>())?,
-            (true, false) => output::print(&table::<K>())?,
+            (true, true) => output::print_json(&table_json::<K>(keep))?,
+            (true, false) => output::print(&table::<K>(keep))?,
             (false, _) => {}
         }
         Ok(self.keys)
+    }
+}
+
+/// Refuses a device that this version does not have.
+fn check_device(config: &Config) -> Result<()> {
+    match config.device {
+        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(()),
+        DeviceChoice::Cuda => {
+            Err(Error::Device { device: "cuda".into(), reason: "this version computes on the CPU only".into() })
+        }
     }
 }
 

@@ -28,7 +28,10 @@ pub fn conclude(outcome: Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("error: {error}"));
+            match &error {
+                Error::Stopped(message) => say(message),
+                error => say(&format!("error: {error}")),
+            }
             ExitCode::from(error.exit_code())
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::setting::{Limits, Setting, choices};
+pub use crate::data::maestro::Split;
 pub use crate::data::midi::PedalMode;
 pub use crate::data::synth::corpus::Size;
 pub use crate::descriptors::stft::Padding;
@@ -53,6 +54,8 @@ choices!(ScheduleKind { Cosine = "cosine", CosineTail = "cosine-tail", Trapezoid
 choices!(Variant { Code = "code", Sum = "sum", Bardes = "bardes" });
 
 choices!(Size { Default = "default", Tiny = "tiny" });
+
+choices!(Split { Train = "train", Validation = "validation", Test = "test" });
 
 choices!(PedalMode { Ignore = "ignore", Extend = "extend" });
 

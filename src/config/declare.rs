@@ -223,6 +223,8 @@ keys! {
 keys! {
     /// The canonical evaluation.
     EvalConfig {
+        /// Split that is evaluated after training and by `engine eval`, where `split=` stands for it too.
+        split: Split = Split::Test;
         /// Queries drawn from the split.
         queries: usize [1..=10_000_000] = 500;
         /// Candidates of each query, the match included.

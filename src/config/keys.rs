@@ -99,10 +99,14 @@ struct Row {
     defaults: [Value; 3],
 }
 
-fn rows<K: Keyed>() -> Vec<Row> {
+/// A row for each key whose name `keep` accepts.
+fn rows<K: Keyed>(keep: impl Fn(&str) -> bool) -> Vec<Row> {
     let [paper, small, tiny] = [Preset::Paper, Preset::Small, Preset::Tiny].map(|preset| K::defaults(preset).json());
     let mut rows = Vec::new();
     K::defaults(Preset::Auto).each("", &mut |key| {
+        if !keep(&key.name) {
+            return;
+        }
         let default = |of: &Map<String, Value>| of.get(&key.name).cloned().unwrap_or(Value::Null);
         rows.push(Row {
             kind: key.value.kind(&key.limits),
@@ -114,10 +118,11 @@ fn rows<K: Keyed>() -> Vec<Row> {
     rows
 }
 
-/// The table of `--keys`: a line with name, type and default (`paper / small / tiny` where they differ), then the meaning.
-pub fn table<K: Keyed>() -> String {
+/// The table of `--keys`, of the keys that `keep` accepts: a line with name and default (for paper, small and tiny where
+/// they differ), then meaning and type.
+pub fn table<K: Keyed>(keep: impl Fn(&str) -> bool) -> String {
     let mut text = String::new();
-    for Row { name, kind, meaning, defaults } in rows::<K>() {
+    for Row { name, kind, meaning, defaults } in rows::<K>(keep) {
         let [paper, small, tiny] = defaults.map(|value| json_text(&value));
         let default = if paper == small && small == tiny {
             small
@@ -130,8 +135,8 @@ pub fn table<K: Keyed>() -> String {
 }
 
 /// The same for programs: a list of `{key, type, default: {paper, small, tiny}, meaning}`.
-pub fn table_json<K: Keyed>() -> Value {
-    let rows = rows::<K>().into_iter().map(|Row { name, kind, meaning, defaults: [paper, small, tiny] }| {
+pub fn table_json<K: Keyed>(keep: impl Fn(&str) -> bool) -> Value {
+    let rows = rows::<K>(keep).into_iter().map(|Row { name, kind, meaning, defaults: [paper, small, tiny] }| {
         json!({ "key": name, "type": kind, "default": { "paper": paper, "small": small, "tiny": tiny }, "meaning": meaning })
     });
     Value::Array(rows.collect())

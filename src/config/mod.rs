@@ -14,7 +14,7 @@ use std::path::Path;
 
 pub use choices::{
     DeviceChoice, Norm, Onset, Padding, PedalMode, PerPerformance, Positions, Preset, ScheduleKind, Size, Source,
-    Variant,
+    Split, Variant,
 };
 pub use declare::*;
 use keys::{Keyed, split};
@@ -22,6 +22,11 @@ use serde_json::{Map, Value};
 pub use typed::corpus_dir;
 
 use crate::error::{Error, Result};
+
+/// Whether key `name` is in `list`, which holds names and sections (`eval.`).
+pub fn among(list: &[&str], name: &str) -> bool {
+    list.iter().any(|entry| *entry == name || (entry.ends_with('.') && name.starts_with(entry)))
+}
 
 /// Name of the resolved configuration in a run folder.
 pub const CONFIG_FILE: &str = "config.json";
@@ -51,10 +56,9 @@ impl Config {
     pub fn adjust(&mut self, arguments: &[String], allowed: &[&str]) -> Result<()> {
         for argument in arguments {
             let (name, text) = split(argument)?;
-            let fits = |pattern: &&str| *pattern == name || (pattern.ends_with('.') && name.starts_with(*pattern));
             let mut changed = self.clone();
             changed.set(name, text)?;
-            if !allowed.iter().any(fits) {
+            if !among(allowed, name) {
                 let list = allowed.join(", ");
                 return Err(Error::Usage(format!("{name} was settled when the run began; what can change: {list}")));
             }

@@ -145,7 +145,7 @@ impl AudioCache {
 /// be written to.
 pub fn default_dir(root: &Path) -> PathBuf {
     let beside = root.join(".descant-cache");
-    let writable = std::fs::create_dir_all(&beside).is_ok() && tempfile::tempfile_in(&beside).is_ok();
+    let writable = root.is_dir() && std::fs::create_dir_all(&beside).is_ok() && tempfile::tempfile_in(&beside).is_ok();
     if writable {
         return beside;
     }

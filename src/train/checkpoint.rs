@@ -143,6 +143,12 @@ pub fn exists(run: &Path) -> bool {
     list(run).is_ok_and(|found| !found.is_empty())
 }
 
+/// Whether a run got as far as its first complete checkpoint, whatever has become of it since.
+pub fn reached(run: &Path) -> Result<bool> {
+    // Under its temporary name a checkpoint may be complete: killed between writing and renaming.
+    Ok(list(run)?.iter().any(|(step, is_new, folder)| !is_new || read_pair(folder, *step).is_ok()))
+}
+
 fn folder_name(step: u64) -> String {
     format!("step-{step:08}")
 }

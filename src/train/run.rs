@@ -59,22 +59,32 @@ pub fn start(config: Config, stop: &AtomicBool) -> Result<Outcome> {
         );
         return Err(Error::Usage(text));
     }
+    begin(&run, config, stop)
+}
+
+/// Trains into the run folder `run` from the first step.
+fn begin(run: &Path, config: Config, stop: &AtomicBool) -> Result<Outcome> {
     let mut study = Study::new(config)?;
     if let Some(init) = &study.config.init {
         let mut file = checkpoint::load_model(init)?.tensors;
         let taken = study.parameters.load_some(&mut file)?;
         say(&format!("{} tensors start from {}", taken.len(), init.display()));
     }
-    std::fs::create_dir_all(&run).map_err(|e| Error::io(&run, "create", e))?;
+    std::fs::create_dir_all(run).map_err(|e| Error::io(run, "create", e))?;
     let json = study.config.to_json();
     write_atomic(&run.join(CONFIG_FILE), |file| std::io::Write::write_all(file, json.as_bytes()))?;
-    let log = MetricsLog::create(&run)?;
-    Trainer::new(study, log, run)?.train(0, stop)
+    let log = MetricsLog::create(run)?;
+    Trainer::new(study, log, run.to_path_buf())?.train(0, stop)
 }
 
-/// Goes on with the run in folder `run` from its newest complete checkpoint.
-pub fn resume(run: &Path, stop: &AtomicBool) -> Result<Outcome> {
-    let config = Config::load(&run.join(CONFIG_FILE))?;
+/// Goes on with the run in folder `run` from its newest complete checkpoint, or from the start where it was killed before
+/// the first; `config` is the run's own, adjusted at most
+/// in what does not change the result.
+pub fn resume(run: &Path, config: Config, stop: &AtomicBool) -> Result<Outcome> {
+    if !checkpoint::reached(run)? {
+        say("the run had not saved anything yet: it starts again");
+        return begin(run, config, stop);
+    }
     let mut saved = checkpoint::resume(run)?;
     saved.warnings.iter().for_each(|warning| say(warning));
     let mut study = Study::new(config)?;

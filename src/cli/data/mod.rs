@@ -1,6 +1,7 @@
 //! `engine data …`
 
 pub mod check;
+pub mod render;
 pub mod synth;
 
 use clap::Subcommand;
@@ -10,6 +11,8 @@ use clap::Subcommand;
 pub enum Verb {
     /// Compose performances and render them, as a data folder
     Synth(super::Settings),
+    /// Turn a folder of MIDIs into a data folder
+    Render(super::Settings),
     /// Say what is in a data folder and what is wrong with it
     Check(check::Args),
 }
