@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Verb::Train(settings) => train::run(&settings),
         Verb::Eval(args) => eval::run(&args),
         Verb::Arms(settings) => arms::run(&settings),
+        Verb::Describe(args) => args.run(),
         Verb::Data(data::Verb::Synth(settings)) => data::synth::run(&settings),
         Verb::Data(data::Verb::Render(settings)) => data::render::run(&settings),
         Verb::Data(data::Verb::Check(args)) => data::check::run(&args),

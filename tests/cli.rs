@@ -186,3 +186,20 @@ fn arms_are_counted() {
     assert_eq!(a4r["parameters"]["total"], 78_596_608);
     assert!(stdout(folder.path(), &["arms"]).contains("78,596,608"));
 }
+
+#[test]
+fn a_recording_and_its_midi_are_described() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    stdout(here, &["data", "synth", "size=tiny", "out=corpus"]);
+    for (extension, descriptor) in [("wav", "a4"), ("midi", "d4")] {
+        let file = walk(&here.join("corpus")).into_iter().find(|path| path.extension().is_some_and(|e| e == extension));
+        let file = file.unwrap().to_str().unwrap().to_string();
+        let found = json(here, &["describe", &file, "out=pictures", "--json"]);
+        assert_eq!(found["descriptor"], descriptor);
+        for end in ["npy", "png"] {
+            assert!(here.join("pictures").join(format!("{descriptor}.{end}")).is_file());
+        }
+    }
+    refused(here, &["describe", "corpus/maestro-v3.0.0.csv"], 3, "maestro-v3.0.0.csv");
+}

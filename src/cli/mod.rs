@@ -7,6 +7,8 @@ pub mod eval;
 pub mod output;
 pub mod train;
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::keys::{Keyed, table, table_json};
@@ -30,6 +32,8 @@ pub enum Verb {
     Eval(eval::Args),
     /// List the arms of the paper with their parameter counts
     Arms(Settings),
+    /// Compute and draw the descriptor of a recording or a MIDI file
+    Describe(DescribeArgs),
     /// Make, render or check data
     #[command(subcommand)]
     Data(data::Verb),
@@ -63,6 +67,27 @@ impl Settings {
             (false, _) => {}
         }
         Ok(self.keys)
+    }
+}
+
+/// `engine describe`
+#[derive(Debug, Args)]
+pub struct DescribeArgs {
+    /// Recording (WAV, FLAC, MP3, OGG) or MIDI file
+    #[arg(required_unless_present = "keys")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl DescribeArgs {
+    /// Describes the file.
+    pub fn run(&self) -> Result<()> {
+        let Settings { settings, keys, json } = &self.settings;
+        match &self.file {
+            Some(file) if !keys => describe::run(file, settings, *json),
+            _ => self.settings.listed::<describe::DescribeConfig>().map(drop),
+        }
     }
 }
 

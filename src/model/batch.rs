@@ -19,13 +19,13 @@ pub struct AudioBatch {
 pub struct MidiBatch {
     /// Rows of each sample.
     pub rows: Ragged,
-    /// MIDI pitches [ΣN], 0–127.
+    /// MIDI pitches `[ΣN]`, 0–127.
     pub pitch: Arc<[u32]>,
-    /// MIDI velocities [ΣN], 0–127.
+    /// MIDI velocities `[ΣN]`, 0–127.
     pub velocity: Arc<[u32]>,
-    /// Duration buckets [ΣN], 0–31.
+    /// Duration buckets `[ΣN]`, 0–31.
     pub duration: Arc<[u32]>,
-    /// Onsets [ΣN] in seconds from the start of the segment.
+    /// Onsets `[ΣN]` in seconds from the start of the segment.
     pub onset: Arc<[f32]>,
     /// The descriptor the arm injects, [ΣN, dims]; `None` where it injects none.
     pub descriptor: Option<Tensor>,

@@ -3,7 +3,7 @@
 //! | part | file | in → out |
 //! |---|---|---|
 //! | audio encoder | [`audio`] | samples [B, T] → [B, d_a] |
-//! | MIDI encoder | [`midi`] | notes [ΣN] → [B, d_m] |
+//! | MIDI encoder | [`midi`] | notes `[ΣN]` → [B, d_m] |
 //! | descriptor injection | [`injection`] | rows and descriptor → rows |
 //! | projection heads | [`head`] | [B, d] → [B, 256] |
 

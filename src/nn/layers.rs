@@ -15,7 +15,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Declares `name.weight` [outputs, inputs] and `name.bias` [outputs].
+    /// Declares `name.weight` [outputs, inputs] and `name.bias` `[outputs]`.
     pub fn new(b: &mut Builder, name: &str, inputs: usize, outputs: usize) -> Self {
         let init = Init::fan_in(inputs);
         let weight = b.parameter(format!("{name}.weight"), &[outputs, inputs], init);
@@ -35,7 +35,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// Declares `name.weight` and `name.bias` [d].
+    /// Declares `name.weight` and `name.bias` `[d]`.
     pub fn new(b: &mut Builder, name: &str, d: usize) -> Self {
         let weight = b.parameter(format!("{name}.weight"), &[d], Init::Constant(1.0));
         LayerNorm { weight, bias: b.parameter(format!("{name}.bias"), &[d], Init::Constant(0.0)) }
@@ -61,7 +61,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// Declares `name.weight`, `name.bias` and the buffers `name.running_mean`, `name.running_var` [d].
+    /// Declares `name.weight`, `name.bias` and the buffers `name.running_mean`, `name.running_var` `[d]`.
     pub fn new(b: &mut Builder, name: &str, d: usize) -> Self {
         BatchNorm {
             weight: b.parameter(format!("{name}.weight"), &[d], Init::Constant(1.0)),
@@ -95,7 +95,7 @@ impl Embedding {
         Embedding { weight: b.parameter(format!("{name}.weight"), &[symbols, d], Init::Normal(1.0)) }
     }
 
-    /// [N] symbols → [N, d].
+    /// `[N]` symbols → `[N, d]`.
     pub fn apply(&self, cx: &Context, symbols: &Arc<[u32]>) -> Result<Var> {
         embedding::embedding(cx.tape, cx.var(self.weight), symbols)
     }

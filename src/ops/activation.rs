@@ -1,6 +1,6 @@
 //! Element-wise activations: GELU(x) = x·Φ(x) in its erf form, and ReLU(x) = max(x, 0).
 //!
-//! GELU′(x) = Φ(x) + x·φ(x); ReLU′(x) = [x > 0].
+//! GELU′(x) = Φ(x) + x·φ(x); ReLU′(x) = 1 where x > 0, else 0.
 
 use super::{Case, Input, parallel_map, parallel_zip};
 use crate::device::Real;

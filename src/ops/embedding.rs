@@ -1,4 +1,4 @@
-//! Table lookup: y[i, :] = table[index[i], :]; dtable[v, :] = Σ_{i: index[i] = v} dy[i, :], summed in order of i.
+//! Table lookup: `y[i, :] = table[index[i], :]`; `dtable[v, :] = Σ_{i: index[i] = v} dy[i, :]`, summed in order of i.
 
 use std::sync::Arc;
 

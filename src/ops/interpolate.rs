@@ -1,5 +1,5 @@
 //! Linear interpolation in time (align_corners = false): output t of n reads at s = max((t + ½)·T/n − ½, 0) of T input rows,
-//! y[t] = (1 − w)·x[⌊s⌋] + w·x[min(⌊s⌋ + 1, T − 1)], w = s − ⌊s⌋. The gradient is the transposed map.
+//! `y[t] = (1 − w)·x[⌊s⌋] + w·x[min(⌊s⌋ + 1, T − 1)]`, `w = s − ⌊s⌋`. The gradient is the transposed map.
 
 use super::{Case, Input, Ragged};
 use crate::device::{PoolVec, Real};

@@ -1,6 +1,6 @@
 //! A canvas in logical pixels with smooth edges and its own font, saved as PNG.
 //!
-//! Everything is drawn [`SCALE`] times too large and averaged down, which smooths what plotters draws with hard edges.
+//! Everything is drawn `SCALE` times too large and averaged down, which smooths what plotters draws with hard edges.
 
 use std::fmt::Display;
 use std::path::Path;

@@ -165,7 +165,7 @@ pub struct Batch {
     pub midi: MidiBatch,
 }
 
-/// Worker threads that prepare the batches of coming steps; [`Loader::next`] hands them out in order.
+/// Worker threads that prepare the batches of coming steps; `next_batch` hands them out in order.
 pub struct Loader {
     workers: Vec<Receiver<Batch>>,
     next: usize,
