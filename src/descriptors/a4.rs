@@ -52,7 +52,7 @@ pub fn log_energies(audio: &[f32], padding: Padding) -> Vec<f32> {
     let stft = Stft::paper(padding);
     let mut rows = Vec::with_capacity(stft.frames(audio.len()) * BANDS);
     let mut work = vec![0.0; stft.bins()];
-    stft.for_each_frame(audio, |spectrum| rows.extend(vectorised(|| frame_energies(spectrum, &mut work))));
+    stft.for_each_frame(audio, |spectrum| rows.extend(vectorised!(|| frame_energies(spectrum, &mut work))));
     rows
 }
 
