@@ -1,65 +1,15 @@
-//! Multi-head attention over packed samples of any lengths: self-, cross- and reverse cross-attention (paper eq. 8–9).
-//!
-//! Per sample and head, with d_k columns each: S = Q·Kᵀ/√d_k, P = softmax_rows(S), O = P·V. Only blocks of query rows of S
-//! exist at a time; for the backward pass the logarithm of each row's normaliser is kept and P is formed again:
-//! dV = Pᵀ·dO, dP = dO·Vᵀ, dS = P∘(dP − rowsum(dO∘O)), dQ = dS·K/√d_k, dK = dSᵀ·Q/√d_k.
+//! Attention of heads of any width by matrix products over blocks of query rows.
 
 use rayon::prelude::*;
 
-use super::{Case, Input, Ragged};
+use super::{AttentionSpec, Saved, by_sample};
 use crate::device::simd::vectorised;
 use crate::device::{PoolVec, Real};
-use crate::error::{Error, Result};
 use crate::linalg::{Mat, MatMut, Threads, matmul};
-use crate::ops::dropout::Dropout;
-use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
-use crate::with_real;
 
 /// Query rows handled at once: two blocks of this many rows of 2,400 scores stay in a core's second-level cache.
 const QUERY_BLOCK: usize = 64;
-
-/// How rows group into samples and columns into heads.
-#[derive(Clone)]
-pub struct AttentionSpec {
-    /// Number of heads; divides the model width.
-    pub heads: usize,
-    /// Rows of each sample in the queries.
-    pub queries: Ragged,
-    /// Rows of each sample in the keys and values.
-    pub keys: Ragged,
-    /// Dropout of the attention weights.
-    pub dropout: Option<Dropout>,
-}
-
-impl AttentionSpec {
-    /// Attention of every sample's rows to themselves.
-    pub fn own(heads: usize, rows: &Ragged, dropout: Option<Dropout>) -> Self {
-        AttentionSpec { heads, queries: rows.clone(), keys: rows.clone(), dropout }
-    }
-}
-
-/// softmax(Q·Kᵀ/√d_k)·V per sample and head: q [ΣTq, d], k and v [ΣTk, d] → [ΣTq, d].
-pub fn attention(tape: &Tape, q: &Var, k: &Var, v: &Var, spec: &AttentionSpec) -> Result<Var> {
-    let d = q.value().cols();
-    if spec.heads == 0 || !d.is_multiple_of(spec.heads) {
-        return Err(Error::op("attention", "heads", format!("a divisor of {d}"), spec.heads.to_string()));
-    }
-    let (tq, tk) = (spec.queries.total(), spec.keys.total());
-    if q.shape() != [tq, d] || k.shape() != [tk, d] || v.shape() != [tk, d] {
-        let got = format!("{:?}, {:?}, {:?}", q.shape(), k.shape(), v.shape());
-        return Err(Error::op("attention", "q, k, v", format!("[{tq}, {d}], [{tk}, {d}], [{tk}, {d}]"), got));
-    }
-    let (q_value, k_value, v_value) = (q.value().clone(), k.value().clone(), v.value().clone());
-    with_real!(q.dtype(), F => {
-        let (out, log_norm) = forward::<F>(&q_value, &k_value, &v_value, spec);
-        let (saved, spec) = (out.clone(), spec.clone());
-        Ok(tape.record(out, &[q, k, v], move |dy| {
-            let (dq, dk, dv) = backward::<F>(&q_value, &k_value, &v_value, &saved, &log_norm, dy, &spec);
-            Ok(vec![Some(dq), Some(dk), Some(dv)])
-        }))
-    })
-}
 
 /// One task of the forward pass: some query rows of one sample, with their slices of the outputs.
 struct Block<'a, F> {
@@ -69,7 +19,8 @@ struct Block<'a, F> {
     log_norm: &'a mut [F],
 }
 
-fn forward<F: Real>(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> (Tensor, PoolVec<F>) {
+/// Outputs and logarithms of the normalisers.
+pub(super) fn forward<F: Real>(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> (Tensor, PoolVec<F>) {
     let (d, heads) = (q.cols(), spec.heads);
     let mut out = PoolVec::<F>::uninit(q.len());
     let mut log_norm = PoolVec::<F>::uninit(q.rows() * heads);
@@ -152,7 +103,7 @@ impl<'a> Heads<'a> {
     }
 
     fn scale<F: Real>(&self) -> F {
-        F::of(1.0 / (self.width as f64).sqrt())
+        super::root(self.width)
     }
 
     /// Columns of head `h` in rows `first..first + rows` of a [ΣT, d] matrix.
@@ -181,30 +132,16 @@ impl<'a> Heads<'a> {
     }
 }
 
-fn backward<F: Real>(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    out: &Tensor,
-    log_norm: &[F],
-    dy: &Tensor,
-    spec: &AttentionSpec,
-) -> (Tensor, Tensor, Tensor) {
+/// Gradients of queries, keys and values.
+pub(super) fn backward<F: Real>(saved: &Saved<F>, dy: &Tensor, spec: &AttentionSpec) -> [Tensor; 3] {
+    let Saved { q, k, v, out, log_norm } = saved;
     let d = q.cols();
-    let (mut dq, mut dk, mut dv) =
-        (PoolVec::<F>::uninit(q.len()), PoolVec::<F>::uninit(k.len()), PoolVec::<F>::uninit(v.len()));
-    let (mut dq_rest, mut dk_rest, mut dv_rest) = (&mut dq[..], &mut dk[..], &mut dv[..]);
-    let mut samples = Vec::new();
-    for sample in 0..spec.queries.batch() {
-        let (a, b, c);
-        (a, dq_rest) = dq_rest.split_at_mut(spec.queries.length(sample) * d);
-        (b, dk_rest) = dk_rest.split_at_mut(spec.keys.length(sample) * d);
-        (c, dv_rest) = dv_rest.split_at_mut(spec.keys.length(sample) * d);
-        samples.push((sample, a, b, c));
-    }
+    let [mut dq, mut dk, mut dv] = [q, k, v].map(|x| PoolVec::<F>::uninit(x.len()));
+    let dqs = by_sample(&mut dq, d, &spec.queries);
+    let (dks, dvs) = (by_sample(&mut dk, d, &spec.keys), by_sample(&mut dv, d, &spec.keys));
     let (qs, ks, vs) = (q.as_slice::<F>(), k.as_slice::<F>(), v.as_slice::<F>());
     let (os, dys) = (out.as_slice::<F>(), dy.as_slice::<F>());
-    samples.into_par_iter().for_each(|(sample, dq, dk, dv)| {
+    dqs.into_par_iter().zip(dks).zip(dvs).enumerate().for_each(|(sample, ((dq, dk), dv))| {
         let head = Heads::new(spec, d, sample);
         let range = spec.queries.range(sample);
         if range.is_empty() {
@@ -251,7 +188,7 @@ fn backward<F: Real>(
             }
         }
     });
-    (Tensor::from_pool(q.shape(), dq), Tensor::from_pool(k.shape(), dk), Tensor::from_pool(v.shape(), dv))
+    [Tensor::from_pool(q.shape(), dq), Tensor::from_pool(k.shape(), dk), Tensor::from_pool(v.shape(), dv)]
 }
 
 /// Scores become weights p = exp(s − log_norm); dP in `ds` becomes dS = p·(dP − dot).
@@ -262,20 +199,4 @@ fn softmax_backward<F: Real>(p: &mut [F], ds: &mut [F], log_norm: F, dot: F) {
             *ds = *p * (*ds - dot);
         }
     });
-}
-
-/// Configurations for the gradient suite.
-pub fn cases() -> Vec<Case> {
-    let case = |name: &str, heads: usize, d: usize, q: &[usize], k: &[usize], dropout: Option<Dropout>| {
-        let (queries, keys) = (Ragged::from_lengths(q.to_vec()), Ragged::from_lengths(k.to_vec()));
-        let inputs = [queries.total(), keys.total(), keys.total()].map(|rows| Input::new(&[rows, d])).to_vec();
-        let spec = AttentionSpec { heads, queries, keys, dropout };
-        Case::new(format!("attention {name}"), inputs, move |t, v| attention(t, &v[0], &v[1], &v[2], &spec))
-    };
-    vec![
-        case("self, ragged", 2, 6, &[5, 1, 3], &[5, 1, 3], None),
-        case("reverse, several blocks", 1, 2, &[67, 2], &[9, 33], None),
-        case("cross", 3, 6, &[7, 4], &[2, 5], None),
-        case("dropout", 2, 4, &[6], &[9], Some(Dropout::new(0.3, 7, 11, 3))),
-    ]
 }
