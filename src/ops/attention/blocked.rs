@@ -20,7 +20,7 @@ struct Block<'a, F> {
 }
 
 /// Outputs and logarithms of the normalisers.
-pub(super) fn forward<F: Real>(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> (Tensor, PoolVec<F>) {
+pub(super) fn forward<F: Real>(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> (Tensor, Tensor) {
     let (d, heads) = (q.cols(), spec.heads);
     let mut out = PoolVec::<F>::uninit(q.len());
     let mut log_norm = PoolVec::<F>::uninit(q.rows() * heads);
@@ -52,6 +52,7 @@ pub(super) fn forward<F: Real>(q: &Tensor, k: &Tensor, v: &Tensor, spec: &Attent
             matmul(out, false, F::ONE, Mat::new(&p, rows, head.keys), head.of_keys(h, vs), Threads::One);
         }
     });
+    let log_norm = Tensor::from_pool(&[q.rows(), heads], log_norm);
     (Tensor::from_pool(q.shape(), out), log_norm)
 }
 
@@ -133,9 +134,9 @@ impl<'a> Heads<'a> {
 }
 
 /// Gradients of queries, keys and values.
-pub(super) fn backward<F: Real>(saved: &Saved<F>, dy: &Tensor, spec: &AttentionSpec) -> [Tensor; 3] {
+pub(super) fn backward<F: Real>(saved: &Saved, dy: &Tensor, spec: &AttentionSpec) -> [Tensor; 3] {
     let Saved { q, k, v, out, log_norm } = saved;
-    let d = q.cols();
+    let (d, log_norm) = (q.cols(), log_norm.as_slice::<F>());
     let [mut dq, mut dk, mut dv] = [q, k, v].map(|x| PoolVec::<F>::uninit(x.len()));
     let dqs = by_sample(&mut dq, d, &spec.queries);
     let (dks, dvs) = (by_sample(&mut dk, d, &spec.keys), by_sample(&mut dv, d, &spec.keys));

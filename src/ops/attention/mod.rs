@@ -10,7 +10,7 @@ mod tiled;
 use rayon::prelude::*;
 
 use super::{Case, Input, Ragged};
-use crate::device::{PoolVec, Real};
+use crate::device::{DType, PoolVec, Real};
 use crate::error::{Error, Result};
 use crate::ops::dropout::Dropout;
 use crate::tape::{Tape, Var};
@@ -49,42 +49,42 @@ pub fn attention(tape: &Tape, q: &Var, k: &Var, v: &Var, spec: &AttentionSpec) -
         return Err(Error::op("attention", "q, k, v", format!("[{tq}, {d}], [{tk}, {d}], [{tk}, {d}]"), got));
     }
     let (q_value, k_value, v_value) = (q.value().clone(), k.value().clone(), v.value().clone());
-    with_real!(q.dtype(), F => {
-        let (out, log_norm) = forward::<F>(&q_value, &k_value, &v_value, spec);
-        let saved = Saved { q: q_value, k: k_value, v: v_value, out: out.clone(), log_norm };
-        let spec = spec.clone();
-        Ok(tape.record(out, &[q, k, v], move |dy| Ok(backward::<F>(&saved, dy, &spec).map(Some).into())))
-    })
+    let (out, log_norm) = forward(&q_value, &k_value, &v_value, spec);
+    let saved = Saved { q: q_value, k: k_value, v: v_value, out: out.clone(), log_norm };
+    let spec = spec.clone();
+    Ok(tape.record(out, &[q, k, v], move |dy| Ok(backward(&saved, dy, &spec).map(Some).into())))
 }
 
-/// Calls `$call` with the width of narrow heads and the keys of a tile as constants, `$other` for all other heads. Tiles of
-/// K, V, their transposes and gradients fill a first-level cache.
+/// Calls `$call` for narrow heads in single precision, with their width and the keys of a tile as constants, `$other` for
+/// the rest. Tiles of K, V, their transposes and gradients fill a first-level cache.
 macro_rules! by_width {
-    ($spec:expr, $width:expr, $call:ident($($argument:expr),*), $other:expr) => {
-        match ($width, $spec.dropout.is_some()) {
-            (16, false) => $call::<F, 16, 128>($($argument),*),
-            (32, false) => $call::<F, 32, 64>($($argument),*),
+    ($dtype:expr, $width:expr, $spec:expr, $call:ident($($argument:expr),*), $other:expr) => {
+        match ($dtype, $width, $spec.dropout) {
+            (DType::F32, 16, None) => $call::<16, 128>($($argument),*),
+            (DType::F32, 32, None) => $call::<32, 64>($($argument),*),
             _ => $other,
         }
     };
 }
 
-fn forward<F: Real>(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> (Tensor, PoolVec<F>) {
-    by_width!(spec, q.cols() / spec.heads, tiled_forward(q, k, v, spec), blocked::forward(q, k, v, spec))
+fn forward(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> (Tensor, Tensor) {
+    let other = || with_real!(q.dtype(), F => blocked::forward::<F>(q, k, v, spec));
+    by_width!(q.dtype(), q.cols() / spec.heads, spec, tiled_forward(q, k, v, spec), other())
 }
 
-fn backward<F: Real>(saved: &Saved<F>, dy: &Tensor, spec: &AttentionSpec) -> [Tensor; 3] {
-    by_width!(spec, dy.cols() / spec.heads, tiled_backward(saved, dy, spec), blocked::backward(saved, dy, spec))
+fn backward(saved: &Saved, dy: &Tensor, spec: &AttentionSpec) -> [Tensor; 3] {
+    let other = || with_real!(dy.dtype(), F => blocked::backward::<F>(saved, dy, spec));
+    by_width!(dy.dtype(), dy.cols() / spec.heads, spec, tiled_backward(saved, dy, spec), other())
 }
 
 /// What the forward pass leaves for the backward pass.
-struct Saved<F: Real> {
+struct Saved {
     q: Tensor,
     k: Tensor,
     v: Tensor,
     out: Tensor,
     /// Logarithm of each row's normaliser, [ΣTq, heads].
-    log_norm: PoolVec<F>,
+    log_norm: Tensor,
 }
 
 /// Cuts `data` (rows of `width` elements) into the samples of `rows`.
@@ -98,64 +98,71 @@ fn by_sample<'a, F>(mut data: &'a mut [F], width: usize, rows: &Ragged) -> Vec<&
     samples
 }
 
-/// Columns of head `h` of one sample.
-fn columns<'a, F: Real>(x: &'a Tensor, rows: &Ragged, sample: usize, h: usize, width: usize) -> tiled::Columns<'a, F> {
-    let (range, stride) = (rows.range(sample), x.cols());
-    let data = x.as_slice::<F>();
-    let start = (range.start * stride + h * width).min(data.len());
-    tiled::Columns { data: &data[start..], rows: range.len(), stride }
-}
-
+/// 1/√d_k.
 fn root<F: Real>(width: usize) -> F {
     F::of(1.0 / (width as f64).sqrt())
 }
 
-fn tiled_forward<F: Real, const D: usize, const T: usize>(
+/// Columns of head `h` of one sample.
+fn columns<'a>(x: &'a Tensor, rows: &Ragged, sample: usize, h: usize, width: usize) -> tiled::Columns<'a> {
+    let (range, stride) = (rows.range(sample), x.cols());
+    let data = x.as_slice::<f32>();
+    let start = (range.start * stride + h * width).min(data.len());
+    tiled::Columns { data: &data[start..], rows: range.len(), stride }
+}
+
+fn tiled_forward<const D: usize, const T: usize>(
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
     spec: &AttentionSpec,
-) -> (Tensor, PoolVec<F>) {
+) -> (Tensor, Tensor) {
     let (d, heads) = (q.cols(), spec.heads);
-    let (mut out, mut log_norm) = (PoolVec::<F>::uninit(q.len()), PoolVec::<F>::uninit(q.rows() * heads));
+    let (mut out, mut log_norm) = (PoolVec::<f32>::uninit(q.len()), PoolVec::<f32>::uninit(q.rows() * heads));
     let outs = by_sample(&mut out, d, &spec.queries);
     let norms = by_sample(&mut log_norm, heads, &spec.queries);
     outs.into_par_iter().zip(norms).enumerate().for_each(|(sample, (out, norms))| {
         let heads_with_rows = if out.is_empty() { 0 } else { heads };
         for h in 0..heads_with_rows {
-            let queries = columns(q, &spec.queries, sample, h, D);
-            let (keys, values) = (columns(k, &spec.keys, sample, h, D), columns(v, &spec.keys, sample, h, D));
-            let outputs = ((&mut out[h * D..], d), (&mut norms[h..], heads));
-            tiled::forward::<F, D, T>(queries, (keys, values), root(D), outputs.0, outputs.1);
+            let forward = tiled::Forward::<D, T> {
+                q: columns(q, &spec.queries, sample, h, D),
+                k: columns(k, &spec.keys, sample, h, D),
+                v: columns(v, &spec.keys, sample, h, D),
+                scale: root(D),
+                out: &mut out[h * D..],
+                stride: d,
+                log_norm: &mut norms[h..],
+                heads,
+            };
+            forward.run();
         }
     });
-    (Tensor::from_pool(q.shape(), out), log_norm)
+    (Tensor::from_pool(q.shape(), out), Tensor::from_pool(&[q.rows(), heads], log_norm))
 }
 
-fn tiled_backward<F: Real, const D: usize, const T: usize>(
-    saved: &Saved<F>,
-    dy: &Tensor,
-    spec: &AttentionSpec,
-) -> [Tensor; 3] {
+fn tiled_backward<const D: usize, const T: usize>(saved: &Saved, dy: &Tensor, spec: &AttentionSpec) -> [Tensor; 3] {
     let Saved { q, k, v, out, log_norm } = saved;
     let (d, heads) = (q.cols(), spec.heads);
-    let [mut dq, mut dk, mut dv] = [q, k, v].map(|x| PoolVec::<F>::zeros(x.len()));
+    let [mut dq, mut dk, mut dv] = [q, k, v].map(|x| PoolVec::<f32>::zeros(x.len()));
     let dqs = by_sample(&mut dq, d, &spec.queries);
     let (dks, dvs) = (by_sample(&mut dk, d, &spec.keys), by_sample(&mut dv, d, &spec.keys));
     dqs.into_par_iter().zip(dks).zip(dvs).enumerate().for_each(|(sample, ((dq, dk), dv))| {
         let heads_with_rows = if dq.is_empty() || dk.is_empty() { 0 } else { heads };
         for h in 0..heads_with_rows {
             let queries = |x| columns(x, &spec.queries, sample, h, D);
-            let saved = tiled::Saved {
+            let backward = tiled::Backward::<D, T> {
                 q: queries(q),
                 k: columns(k, &spec.keys, sample, h, D),
                 v: columns(v, &spec.keys, sample, h, D),
                 dy: queries(dy),
                 out: queries(out),
-                log_norm: (&log_norm[spec.queries.range(sample).start * heads + h..], heads),
+                log_norm: &log_norm.as_slice::<f32>()[spec.queries.range(sample).start * heads + h..],
+                heads,
                 scale: root(D),
+                gradients: [&mut dq[h * D..], &mut dk[h * D..], &mut dv[h * D..]],
+                stride: d,
             };
-            tiled::backward::<F, D, T>(&saved, [&mut dq[h * D..], &mut dk[h * D..], &mut dv[h * D..]], d);
+            backward.run();
         }
     });
     [Tensor::from_pool(q.shape(), dq), Tensor::from_pool(k.shape(), dk), Tensor::from_pool(v.shape(), dv)]
