@@ -2,37 +2,63 @@
 //!
 //! GELU′(x) = Φ(x) + x·φ(x); ReLU′(x) = 1 where x > 0, else 0.
 
+use rayon::prelude::*;
+
 use super::{Case, Input, parallel_map, parallel_zip};
-use crate::device::Real;
+use crate::device::simd::vectorised;
+use crate::device::{PoolVec, Real};
 use crate::error::Result;
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 use crate::with_real;
 
+/// x·Φ(x).
 #[inline(always)]
 pub(crate) fn gelu_value<F: Real>(x: F) -> F {
     x * x.normal().0
 }
 
+/// Φ(x) + x·φ(x).
 #[inline(always)]
 pub(crate) fn gelu_slope<F: Real>(x: F) -> F {
     let (cdf, pdf) = x.normal();
     cdf + x * pdf
 }
 
+/// Elements of one task.
+const GRAIN: usize = 16 * 1024;
+
 /// GELU of every element.
 pub fn gelu(tape: &Tape, x: &Var) -> Result<Var> {
-    let value = with_real!(x.dtype(), F => {
-        Tensor::from_pool(x.shape(), parallel_map(x.value().as_slice::<F>(), gelu_value))
+    let value = with_real!(x.dtype(), F => gelu_forward::<F>(x.value()));
+    let x_value = x.value().clone();
+    Ok(tape
+        .record(value, &[x], move |dy| Ok(vec![Some(with_real!(dy.dtype(), F => gelu_backward::<F>(&x_value, dy)))])))
+}
+
+fn gelu_forward<F: Real>(x: &Tensor) -> Tensor {
+    let mut y = PoolVec::<F>::uninit(x.len());
+    y.par_chunks_mut(GRAIN).zip(x.as_slice::<F>().par_chunks(GRAIN)).for_each(|(y, x)| {
+        vectorised!(|| {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = gelu_value(x);
+            }
+        });
     });
-    let xv = x.value().clone();
-    Ok(tape.record(value, &[x], move |dy| {
-        Ok(with_real!(dy.dtype(), F => {
-            let mut dx = parallel_map(xv.as_slice::<F>(), gelu_slope);
-            parallel_zip(&mut dx, dy.as_slice(), |dx, &dy| *dx *= dy);
-            vec![Some(Tensor::from_pool(dy.shape(), dx))]
-        }))
-    }))
+    Tensor::from_pool(x.shape(), y)
+}
+
+fn gelu_backward<F: Real>(x: &Tensor, dy: &Tensor) -> Tensor {
+    let mut dx = PoolVec::<F>::uninit(x.len());
+    let (x_all, dy_all) = (x.as_slice::<F>().par_chunks(GRAIN), dy.as_slice::<F>().par_chunks(GRAIN));
+    dx.par_chunks_mut(GRAIN).zip(x_all).zip(dy_all).for_each(|((dx, x), dy)| {
+        vectorised!(|| {
+            for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
+                *dx = dy * gelu_slope(x);
+            }
+        });
+    });
+    Tensor::from_pool(x.shape(), dx)
 }
 
 /// max(x, 0) of every element.
