@@ -55,13 +55,12 @@ pub fn attention(tape: &Tape, q: &Var, k: &Var, v: &Var, spec: &AttentionSpec) -
     Ok(tape.record(out, &[q, k, v], move |dy| Ok(backward(&saved, dy, &spec).map(Some).into())))
 }
 
-/// Calls `$call` for narrow heads in single precision, with their width and the keys of a tile as constants, `$other` for
-/// the rest. Tiles of K, V, their transposes and gradients fill a first-level cache.
+/// Calls `$call` for narrow heads in single precision, with their width as a constant, `$other` for the rest.
 macro_rules! by_width {
     ($dtype:expr, $width:expr, $spec:expr, $call:ident($($argument:expr),*), $other:expr) => {
         match ($dtype, $width, $spec.dropout) {
-            (DType::F32, 16, None) => $call::<16, 128>($($argument),*),
-            (DType::F32, 32, None) => $call::<32, 64>($($argument),*),
+            (DType::F32, 16, None) => $call::<16>($($argument),*),
+            (DType::F32, 32, None) => $call::<32>($($argument),*),
             _ => $other,
         }
     };
@@ -111,12 +110,7 @@ fn columns<'a>(x: &'a Tensor, rows: &Ragged, sample: usize, h: usize, width: usi
     tiled::Columns { data: &data[start..], rows: range.len(), stride }
 }
 
-fn tiled_forward<const D: usize, const T: usize>(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    spec: &AttentionSpec,
-) -> (Tensor, Tensor) {
+fn tiled_forward<const D: usize>(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> (Tensor, Tensor) {
     let (d, heads) = (q.cols(), spec.heads);
     let (mut out, mut log_norm) = (PoolVec::<f32>::uninit(q.len()), PoolVec::<f32>::uninit(q.rows() * heads));
     let outs = by_sample(&mut out, d, &spec.queries);
@@ -124,7 +118,7 @@ fn tiled_forward<const D: usize, const T: usize>(
     outs.into_par_iter().zip(norms).enumerate().for_each(|(sample, (out, norms))| {
         let heads_with_rows = if out.is_empty() { 0 } else { heads };
         for h in 0..heads_with_rows {
-            let forward = tiled::Forward::<D, T> {
+            let forward = tiled::Forward::<D> {
                 q: columns(q, &spec.queries, sample, h, D),
                 k: columns(k, &spec.keys, sample, h, D),
                 v: columns(v, &spec.keys, sample, h, D),
@@ -140,7 +134,7 @@ fn tiled_forward<const D: usize, const T: usize>(
     (Tensor::from_pool(q.shape(), out), Tensor::from_pool(&[q.rows(), heads], log_norm))
 }
 
-fn tiled_backward<const D: usize, const T: usize>(saved: &Saved, dy: &Tensor, spec: &AttentionSpec) -> [Tensor; 3] {
+fn tiled_backward<const D: usize>(saved: &Saved, dy: &Tensor, spec: &AttentionSpec) -> [Tensor; 3] {
     let Saved { q, k, v, out, log_norm } = saved;
     let (d, heads) = (q.cols(), spec.heads);
     let [mut dq, mut dk, mut dv] = [q, k, v].map(|x| PoolVec::<f32>::zeros(x.len()));
@@ -150,7 +144,7 @@ fn tiled_backward<const D: usize, const T: usize>(saved: &Saved, dy: &Tensor, sp
         let heads_with_rows = if dq.is_empty() || dk.is_empty() { 0 } else { heads };
         for h in 0..heads_with_rows {
             let queries = |x| columns(x, &spec.queries, sample, h, D);
-            let backward = tiled::Backward::<D, T> {
+            let backward = tiled::Backward::<D> {
                 q: queries(q),
                 k: columns(k, &spec.keys, sample, h, D),
                 v: columns(v, &spec.keys, sample, h, D),

@@ -1,18 +1,20 @@
 //! Attention with narrow heads, one (sample, head) at a time, in tiles that stay in a core's first-level cache.
 //!
-//! With d_k = 16 or 32 a general matrix product spends its time on packing and on storing scores, so scores, weights and
-//! their gradients are formed here in small tiles: eight queries against a tile of keys, weights by an online softmax
-//! (running maximum and normaliser, as FlashAttention has it), products accumulated in registers. SPEEDUP than
-//! blocks of matrix products at 188 queries, 2,400 keys and d_k = 16.
+//! With d_k = 16 or 32 a general matrix product spends its time on packing and on storing scores. Here a vector register
+//! holds one key's scores against as many queries as it has lanes: keys and values are read as scalars where they lie,
+//! maxima and sums of the online softmax (as FlashAttention has it) are taken lane by lane, and products are summed in
+//! registers. No transposition, no sum across lanes.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd, bytemuck};
 
 use crate::device::Real;
 
-/// Queries handled together: as many independent sums as hide the latency of a multiply–add.
-const GROUP: usize = 8;
-/// Lanes in which a row of weights is summed.
-const SUMS: usize = 16;
+/// Keys of a tile: their scores against one vector of queries, twice, take 8 KB.
+const TILE: usize = 64;
+/// Keys whose scores are summed side by side: as many independent sums as hide the latency of a multiply–add.
+const KEYS: usize = 8;
+/// Columns of an output summed side by side: with one operand, all within the registers.
+const COLUMNS: usize = 16;
 
 /// Columns of one head of a row-major [rows, d] matrix.
 #[derive(Clone, Copy)]
@@ -25,111 +27,125 @@ pub struct Columns<'a> {
     pub stride: usize,
 }
 
-impl Columns<'_> {
-    /// Rows `first..first + N` times `scale`, zero beyond the end.
+impl<'a> Columns<'a> {
+    /// One row.
     #[inline(always)]
-    fn tile<const N: usize, const D: usize>(&self, first: usize, scale: f32, out: &mut [[f32; D]; N]) {
-        for (i, row) in out.iter_mut().enumerate() {
-            if first + i < self.rows {
-                let source = &self.data[(first + i) * self.stride..][..D];
-                row.iter_mut().zip(source).for_each(|(o, &x)| *o = x * scale);
-            } else {
-                *row = [0.0; D];
+    fn row<const D: usize>(&self, i: usize) -> &'a [f32; D] {
+        self.data[i * self.stride..].first_chunk().expect("rows lie within the matrix")
+    }
+
+    /// A vector of rows from `first` on, a row in each lane, times `scale`; zero beyond the end.
+    #[inline(always)]
+    fn lanes<S: Simd, const D: usize>(&self, simd: S, first: usize, scale: f32) -> [S::f32s; D] {
+        let mut out = [simd.splat_f32s(0.0); D];
+        for lane in 0..S::F32_LANES.min(self.rows - first) {
+            for (out, &x) in out.iter_mut().zip(self.row::<D>(first + lane)) {
+                floats::<S>(std::slice::from_mut(out))[lane] = x * scale;
             }
         }
+        out
     }
 }
 
+/// The elements of vectors.
 #[inline(always)]
-fn transpose<const N: usize, const D: usize>(rows: &[[f32; D]; N], out: &mut [[f32; N]; D]) {
-    for (i, row) in rows.iter().enumerate() {
-        for (column, &x) in out.iter_mut().zip(row) {
-            column[i] = x;
-        }
-    }
+fn floats<S: Simd>(vectors: &mut [S::f32s]) -> &mut [f32] {
+    bytemuck::cast_slice_mut(vectors)
 }
 
-/// a·b for a [8, D] and b [D, T], two vectors of keys at a time: sixteen sums in registers.
+/// out[key] = Σ_c rows[first + key][c]·x[c] for `valid` keys.
 #[inline(always)]
-fn scores<S: Simd, const D: usize, const T: usize>(
+fn scores<S: Simd, const D: usize>(
     simd: S,
-    a: &[[f32; D]; GROUP],
-    b: &[[f32; T]; D],
-    out: &mut [[f32; T]; GROUP],
+    x: &[S::f32s; D],
+    rows: &Columns,
+    (first, valid): (usize, usize),
+    out: &mut [S::f32s; TILE],
 ) {
-    for pair in 0..T / (2 * S::F32_LANES) {
-        let at = 2 * pair;
-        let mut sum = [[simd.splat_f32s(0.0); 2]; GROUP];
-        for (k, row) in b.iter().enumerate() {
-            let keys = S::as_simd_f32s(row).0;
-            let (low, high) = (keys[at], keys[at + 1]);
-            for i in 0..GROUP {
-                let q = simd.splat_f32s(a[i][k]);
-                sum[i] = [simd.mul_add_f32s(q, low, sum[i][0]), simd.mul_add_f32s(q, high, sum[i][1])];
+    let whole = valid / KEYS * KEYS;
+    for key in (0..whole).step_by(KEYS) {
+        let keys: [&[f32; D]; KEYS] = std::array::from_fn(|j| rows.row(first + key + j));
+        let mut sum = [simd.splat_f32s(0.0); KEYS];
+        for c in 0..D {
+            for j in 0..KEYS {
+                sum[j] = simd.mul_add_f32s(simd.splat_f32s(keys[j][c]), x[c], sum[j]);
             }
         }
-        for (row, sum) in out.iter_mut().zip(&sum) {
-            S::as_mut_simd_f32s(row).0[at..at + 2].copy_from_slice(sum);
+        out[key..key + KEYS].copy_from_slice(&sum);
+    }
+    for (key, out) in out.iter_mut().enumerate().take(valid).skip(whole) {
+        let row = rows.row::<D>(first + key);
+        *out = simd.splat_f32s(0.0);
+        for c in 0..D {
+            *out = simd.mul_add_f32s(simd.splat_f32s(row[c]), x[c], *out);
         }
     }
 }
 
-/// out += p·rows for p [8, T] and rows [T, D], a vector of columns at a time.
+/// out[c] += Σ_key p[key]·rows[first + key][c] over `valid` keys.
 #[inline(always)]
-fn accumulate<S: Simd, const D: usize, const T: usize>(
+fn accumulate<S: Simd, const D: usize>(
     simd: S,
-    p: &[[f32; T]; GROUP],
-    rows: &[[f32; D]; T],
-    out: &mut [[f32; D]; GROUP],
+    p: &[S::f32s; TILE],
+    rows: &Columns,
+    (first, valid): (usize, usize),
+    out: &mut [S::f32s; D],
 ) {
-    for column in 0..D / S::F32_LANES {
-        let mut sum = [simd.splat_f32s(0.0); GROUP];
-        for (sum, row) in sum.iter_mut().zip(out.iter()) {
-            *sum = S::as_simd_f32s(row).0[column];
-        }
-        for (key, row) in rows.iter().enumerate() {
-            let row = S::as_simd_f32s(row).0[column];
-            for i in 0..GROUP {
-                sum[i] = simd.mul_add_f32s(simd.splat_f32s(p[i][key]), row, sum[i]);
+    for columns in (0..D).step_by(COLUMNS) {
+        let mut sum: [S::f32s; COLUMNS] = std::array::from_fn(|c| out[columns + c]);
+        for (key, &p) in p.iter().enumerate().take(valid) {
+            let row = &rows.row::<D>(first + key)[columns..columns + COLUMNS];
+            for c in 0..COLUMNS {
+                sum[c] = simd.mul_add_f32s(simd.splat_f32s(row[c]), p, sum[c]);
             }
         }
-        for (row, sum) in out.iter_mut().zip(sum) {
-            S::as_mut_simd_f32s(row).0[column] = sum;
-        }
+        out[columns..columns + COLUMNS].copy_from_slice(&sum);
     }
 }
 
-/// out += pᵀ·rows for p [8, T] and rows [8, D], a vector of columns at a time.
+/// out[key] += Σ_lane p[key][lane]·rows[lane] over `valid` keys, for rows [lanes, D].
 #[inline(always)]
-fn scatter<S: Simd, const D: usize, const T: usize>(
+fn scatter<S: Simd, const D: usize>(
     simd: S,
-    p: &[[f32; T]; GROUP],
-    rows: &[[f32; D]; GROUP],
-    out: &mut [[f32; D]; T],
+    p: &mut [S::f32s; TILE],
+    rows: &[f32],
+    valid: usize,
+    out: &mut [[f32; D]; TILE],
 ) {
-    for column in 0..D / S::F32_LANES {
-        let rows: [S::f32s; GROUP] = std::array::from_fn(|i| S::as_simd_f32s(&rows[i]).0[column]);
-        for (key, out) in out.iter_mut().enumerate() {
-            let out = &mut S::as_mut_simd_f32s(out).0[column];
-            let mut sum = *out;
-            for i in 0..GROUP {
-                sum = simd.mul_add_f32s(simd.splat_f32s(p[i][key]), rows[i], sum);
+    let lanes = S::F32_LANES;
+    let weights = floats::<S>(p);
+    for (key, out) in out.iter_mut().enumerate().take(valid) {
+        let weights = &weights[key * lanes..][..lanes];
+        for (column, out) in S::as_mut_simd_f32s(out).0.iter_mut().enumerate() {
+            // Two sums, each half as long a chain of dependent additions.
+            let mut sum = [*out, simd.splat_f32s(0.0)];
+            for (lane, &w) in weights.iter().enumerate() {
+                let row = S::as_simd_f32s(&rows[lane * D..][..D]).0[column];
+                sum[lane % 2] = simd.mul_add_f32s(simd.splat_f32s(w), row, sum[lane % 2]);
             }
-            *out = sum;
+            *out = simd.add_f32s(sum[0], sum[1]);
         }
     }
 }
 
-/// What the online softmax knows of eight queries.
-struct State<const D: usize> {
-    query: [[f32; D]; GROUP],
-    max: [f32; GROUP],
-    sum: [[f32; SUMS]; GROUP],
-    out: [[f32; D]; GROUP],
+/// exp of every element.
+#[inline(always)]
+fn exponentials<S: Simd>(vectors: &mut [S::f32s]) {
+    for x in floats::<S>(vectors) {
+        *x = Real::exp(*x);
+    }
+}
+
+/// What the online softmax knows of a vector of queries.
+struct State<S: Simd, const D: usize> {
+    query: [S::f32s; D],
+    max: S::f32s,
+    sum: S::f32s,
+    out: [S::f32s; D],
 }
 
 /// The forward pass of one head.
-pub struct Forward<'a, const D: usize, const T: usize> {
+pub struct Forward<'a, const D: usize> {
     /// Queries.
     pub q: Columns<'a>,
     /// Keys.
@@ -148,93 +164,78 @@ pub struct Forward<'a, const D: usize, const T: usize> {
     pub heads: usize,
 }
 
-impl<const D: usize, const T: usize> Forward<'_, D, T> {
+impl<const D: usize> Forward<'_, D> {
     /// Computes `out` and `log_norm`.
     pub fn run(self) {
         Arch::new().dispatch(self);
     }
 }
 
-impl<const D: usize, const T: usize> WithSimd for Forward<'_, D, T> {
+impl<const D: usize> WithSimd for Forward<'_, D> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Forward { q, k, v, scale, out, stride, log_norm, heads } = self;
-        let mut states: Vec<State<D>> = (0..q.rows)
-            .step_by(GROUP)
-            .map(|first| {
-                let mut query = [[0.0; D]; GROUP];
-                q.tile(first, scale, &mut query);
-                State { query, max: [f32::MIN; GROUP], sum: [[0.0; SUMS]; GROUP], out: [[0.0; D]; GROUP] }
-            })
-            .collect();
-        let (mut key, mut key_t, mut value) = ([[0.0; D]; T], [[0.0; T]; D], [[0.0; D]; T]);
-        let mut p = [[0.0; T]; GROUP];
-        for first in (0..k.rows).step_by(T) {
-            k.tile(first, 1.0, &mut key);
-            transpose(&key, &mut key_t);
-            v.tile(first, 1.0, &mut value);
-            let valid = T.min(k.rows - first);
+        let zero = simd.splat_f32s(0.0);
+        let mut states: Vec<State<S, D>> = Vec::with_capacity(q.rows.div_ceil(S::F32_LANES));
+        for first in (0..q.rows).step_by(S::F32_LANES) {
+            let query = q.lanes(simd, first, scale);
+            states.push(State { query, max: simd.splat_f32s(f32::MIN), sum: zero, out: [zero; D] });
+        }
+        let mut p = [zero; TILE];
+        for first in (0..k.rows).step_by(TILE) {
+            let keys = (first, TILE.min(k.rows - first));
             for state in &mut states {
-                scores(simd, &state.query, &key_t, &mut p);
-                let mut shrink = state.max;
-                for (p, max) in p.iter_mut().zip(&mut state.max) {
-                    p[valid..].fill(f32::MIN);
-                    *max = max.max(largest(p));
+                scores(simd, &state.query, &k, keys, &mut p);
+                let p = &mut p;
+                let mut max = [state.max; 4];
+                for (i, &x) in p.iter().enumerate().take(keys.1) {
+                    max[i % 4] = simd.max_f32s(max[i % 4], x);
                 }
-                shrink.iter_mut().zip(&state.max).for_each(|(s, &max)| *s = Real::exp(*s - max));
-                for i in 0..GROUP {
-                    let (max, shrink) = (state.max[i], shrink[i]);
-                    p[i].iter_mut().for_each(|x| *x = Real::exp(*x - max));
-                    p[i][valid..].fill(0.0);
-                    state.sum[i].iter_mut().for_each(|s| *s *= shrink);
-                    for chunk in p[i].as_chunks::<SUMS>().0 {
-                        state.sum[i].iter_mut().zip(chunk).for_each(|(s, &x)| *s += x);
-                    }
-                    state.out[i].iter_mut().for_each(|o| *o *= shrink);
+                let max = simd.max_f32s(simd.max_f32s(max[0], max[1]), simd.max_f32s(max[2], max[3]));
+                for x in &mut p[..keys.1] {
+                    *x = simd.sub_f32s(*x, max);
                 }
-                accumulate(simd, &p, &value, &mut state.out);
+                exponentials::<S>(&mut p[..keys.1]);
+                let mut shrink = [simd.sub_f32s(state.max, max)];
+                exponentials::<S>(&mut shrink);
+                let mut sum = [simd.mul_f32s(state.sum, shrink[0]), zero, zero, zero];
+                for (i, &x) in p.iter().enumerate().take(keys.1) {
+                    sum[i % 4] = simd.add_f32s(sum[i % 4], x);
+                }
+                state.sum = simd.add_f32s(simd.add_f32s(sum[0], sum[1]), simd.add_f32s(sum[2], sum[3]));
+                state.max = max;
+                for x in &mut state.out {
+                    *x = simd.mul_f32s(*x, shrink[0]);
+                }
+                accumulate(simd, p, &v, keys, &mut state.out);
             }
         }
-        for (i, row) in (0..q.rows).map(|i| (i, i * stride)) {
-            let (state, lane) = (&states[i / GROUP], i % GROUP);
-            let sum = state.sum[lane].iter().copied().sum::<f32>();
-            let inverse = 1.0 / sum;
-            let target = &mut out[row..row + D];
-            target.iter_mut().zip(&state.out[lane]).for_each(|(o, &x)| *o = x * inverse);
-            log_norm[i * heads] = state.max[lane] + sum.ln();
+        for (group, state) in states.iter_mut().enumerate() {
+            let first = group * S::F32_LANES;
+            for lane in 0..S::F32_LANES.min(q.rows - first) {
+                let at = |vector: &mut S::f32s| floats::<S>(std::slice::from_mut(vector))[lane];
+                let (max, sum) = (at(&mut state.max), at(&mut state.sum));
+                let row = &mut out[(first + lane) * stride..][..D];
+                row.iter_mut().zip(&mut state.out).for_each(|(o, x)| *o = at(x) / sum);
+                log_norm[(first + lane) * heads] = max + sum.ln();
+            }
         }
     }
 }
 
-/// Largest element of a tile's row, by halves so that it vectorises.
-#[inline(always)]
-fn largest<const T: usize>(row: &[f32; T]) -> f32 {
-    let mut lanes = [f32::MIN; SUMS];
-    for chunk in row.as_chunks::<SUMS>().0 {
-        lanes.iter_mut().zip(chunk).for_each(|(a, &x)| *a = a.max(x));
-    }
-    let mut half = SUMS / 2;
-    while half > 0 {
-        let (low, high) = lanes.split_at_mut(half);
-        low.iter_mut().zip(high).for_each(|(a, &mut x)| *a = a.max(x));
-        half /= 2;
-    }
-    lanes[0]
-}
-
-/// One group of queries in the backward pass.
-struct Group<const D: usize> {
-    query: [[f32; D]; GROUP],
-    dy: [[f32; D]; GROUP],
-    log_norm: [f32; GROUP],
-    dot: [f32; GROUP],
-    dq: [[f32; D]; GROUP],
+/// One vector of queries in the backward pass.
+struct Group<S: Simd, const D: usize> {
+    query: [S::f32s; D],
+    dy: [S::f32s; D],
+    log_norm: S::f32s,
+    dot: S::f32s,
+    dq: [S::f32s; D],
 }
 
 /// The backward pass of one head.
-pub struct Backward<'a, const D: usize, const T: usize> {
+pub struct Backward<'a, const D: usize> {
     /// Queries.
     pub q: Columns<'a>,
     /// Keys.
@@ -257,68 +258,72 @@ pub struct Backward<'a, const D: usize, const T: usize> {
     pub stride: usize,
 }
 
-impl<const D: usize, const T: usize> Backward<'_, D, T> {
+impl<const D: usize> Backward<'_, D> {
     /// Computes the gradients.
     pub fn run(self) {
         Arch::new().dispatch(self);
     }
 }
 
-impl<const D: usize, const T: usize> WithSimd for Backward<'_, D, T> {
+impl<const D: usize> WithSimd for Backward<'_, D> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Backward { q, k, v, dy, out, log_norm, heads, scale, gradients: [dq, dk, dv], stride } = self;
-        let mut groups: Vec<Group<D>> = (0..q.rows)
-            .step_by(GROUP)
-            .map(|first| {
-                let (mut query, mut gradient, mut output) = ([[0.0; D]; GROUP], [[0.0; D]; GROUP], [[0.0; D]; GROUP]);
-                q.tile(first, scale, &mut query);
-                dy.tile(first, 1.0, &mut gradient);
-                out.tile(first, 1.0, &mut output);
-                let (mut norms, mut dot) = ([0.0; GROUP], [0.0; GROUP]);
-                for i in 0..GROUP.min(q.rows - first) {
-                    norms[i] = log_norm[(first + i) * heads];
-                    dot[i] = gradient[i].iter().zip(&output[i]).map(|(&g, &o)| g * o).sum();
-                }
-                Group { query, dy: gradient, log_norm: norms, dot, dq: [[0.0; D]; GROUP] }
-            })
-            .collect();
-        let (mut key, mut value) = ([[0.0; D]; T], [[0.0; D]; T]);
-        let (mut key_t, mut value_t) = ([[0.0; T]; D], [[0.0; T]; D]);
-        let (mut p, mut ds) = ([[0.0; T]; GROUP], [[0.0; T]; GROUP]);
-        for first in (0..k.rows).step_by(T) {
-            k.tile(first, 1.0, &mut key);
-            transpose(&key, &mut key_t);
-            v.tile(first, 1.0, &mut value);
-            transpose(&value, &mut value_t);
-            let valid = T.min(k.rows - first);
-            let (mut key_grad, mut value_grad) = ([[0.0; D]; T], [[0.0; D]; T]);
-            for group in &mut groups {
-                scores(simd, &group.query, &key_t, &mut p);
-                scores(simd, &group.dy, &value_t, &mut ds);
-                for i in 0..GROUP {
-                    for (p, ds) in p[i].iter_mut().zip(&mut ds[i]) {
-                        *p = Real::exp(*p - group.log_norm[i]);
-                        *ds = *p * (*ds - group.dot[i]);
-                    }
-                    p[i][valid..].fill(0.0);
-                    ds[i][valid..].fill(0.0);
-                }
-                accumulate(simd, &ds, &key, &mut group.dq);
-                scatter(simd, &ds, &group.query, &mut key_grad);
-                scatter(simd, &p, &group.dy, &mut value_grad);
+        let zero = simd.splat_f32s(0.0);
+        let lanes = S::F32_LANES;
+        let padded = q.rows.div_ceil(lanes) * lanes;
+        // Queries (scaled) and output gradients as rows, zero beyond the end.
+        let (mut query_rows, mut dy_rows) = (vec![0.0f32; padded * D], vec![0.0f32; padded * D]);
+        for i in 0..q.rows {
+            query_rows[i * D..][..D].iter_mut().zip(q.row::<D>(i)).for_each(|(o, &x)| *o = x * scale);
+            dy_rows[i * D..][..D].copy_from_slice(dy.row::<D>(i));
+        }
+        let mut groups: Vec<Group<S, D>> = Vec::with_capacity(padded / lanes);
+        for first in (0..q.rows).step_by(lanes) {
+            let (mut norms, mut dot) = ([zero], [zero]);
+            for lane in 0..lanes.min(q.rows - first) {
+                let (g, o) = (dy.row::<D>(first + lane), out.row::<D>(first + lane));
+                floats::<S>(&mut norms)[lane] = log_norm[(first + lane) * heads];
+                floats::<S>(&mut dot)[lane] = g.iter().zip(o).map(|(g, o)| g * o).sum();
             }
-            for i in 0..valid {
+            let (query, dy) = (q.lanes(simd, first, scale), dy.lanes(simd, first, 1.0));
+            groups.push(Group { query, dy, log_norm: norms[0], dot: dot[0], dq: [zero; D] });
+        }
+        let (mut p, mut ds) = ([zero; TILE], [zero; TILE]);
+        for first in (0..k.rows).step_by(TILE) {
+            let keys = (first, TILE.min(k.rows - first));
+            let (mut key_grad, mut value_grad) = ([[0.0f32; D]; TILE], [[0.0f32; D]; TILE]);
+            for (i, group) in groups.iter_mut().enumerate() {
+                scores(simd, &group.query, &k, keys, &mut p);
+                scores(simd, &group.dy, &v, keys, &mut ds);
+                for x in &mut p[..keys.1] {
+                    *x = simd.sub_f32s(*x, group.log_norm);
+                }
+                exponentials::<S>(&mut p[..keys.1]);
+                for (ds, &p) in ds.iter_mut().zip(&p).take(keys.1) {
+                    *ds = simd.mul_f32s(p, simd.sub_f32s(*ds, group.dot));
+                }
+                accumulate(simd, &ds, &k, keys, &mut group.dq);
+                let rows = i * lanes * D..(i + 1) * lanes * D;
+                scatter(simd, &mut ds, &query_rows[rows.clone()], keys.1, &mut key_grad);
+                scatter(simd, &mut p, &dy_rows[rows], keys.1, &mut value_grad);
+            }
+            for i in 0..keys.1 {
                 let at = (first + i) * stride;
                 dk[at..at + D].copy_from_slice(&key_grad[i]);
                 dv[at..at + D].copy_from_slice(&value_grad[i]);
             }
         }
-        for i in 0..q.rows {
-            let source = &groups[i / GROUP].dq[i % GROUP];
-            dq[i * stride..][..D].iter_mut().zip(source).for_each(|(o, &x)| *o = x * scale);
+        for (group, state) in groups.iter_mut().enumerate() {
+            let first = group * lanes;
+            for lane in 0..lanes.min(q.rows - first) {
+                let row = &mut dq[(first + lane) * stride..][..D];
+                for (o, x) in row.iter_mut().zip(&mut state.dq) {
+                    *o = floats::<S>(std::slice::from_mut(x))[lane] * scale;
+                }
+            }
         }
     }
 }
