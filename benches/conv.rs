@@ -5,13 +5,26 @@ use std::time::Instant;
 
 use descant::device::{DType, PoolVec};
 use descant::linalg::{Mat, MatMut, Threads, matmul};
-use descant::ops::conv_block::{ConvSpec, conv_block};
+use descant::ops::conv_block::{ConvLayer, ConvSpec, conv_stack};
 use descant::tape::{Tape, Var};
 use descant::tensor::Tensor;
 
-/// Best of `repeats` runs, in seconds: the machine may be shared.
-fn best(repeats: usize, mut run: impl FnMut() -> f64) -> f64 {
-    (0..repeats).map(|_| run()).fold(f64::INFINITY, f64::min)
+/// Input samples: four seconds.
+const TIME: usize = 96_000;
+
+struct Layer {
+    inputs: usize,
+    rows: usize,
+    spec: ConvSpec,
+    /// Weight, bias, γ, β.
+    parameters: [Tensor; 4],
+}
+
+impl Layer {
+    /// Multiplications and additions of the convolution for one sample.
+    fn flops(&self) -> f64 {
+        2.0 * (self.rows * self.parameters[0].len()) as f64
+    }
 }
 
 /// Uniform in ±scale.
@@ -26,71 +39,88 @@ fn noise(shape: &[usize], scale: f64) -> Tensor {
     Tensor::from_f64(shape, &values, DType::F32)
 }
 
-/// GFLOP/s of a 2048³ product on all threads.
+/// GFLOP/s of a 2048³ product on all threads, the best of `repeats`: the machine may be shared.
 fn peak(repeats: usize) -> f64 {
     const N: usize = 2048;
     let (a, b) = (PoolVec::<f32>::zeros(N * N), PoolVec::<f32>::zeros(N * N));
     let mut c = PoolVec::<f32>::zeros(N * N);
-    let seconds = best(repeats, || {
+    let seconds = (0..repeats).map(|_| {
         let start = Instant::now();
         matmul(MatMut::new(&mut c, N, N), false, 1.0, Mat::new(&a, N, N), Mat::new(&b, N, N), Threads::All);
         start.elapsed().as_secs_f64()
     });
-    2.0 * (N as f64).powi(3) / seconds / 1e9
+    2.0 * (N as f64).powi(3) / seconds.fold(f64::INFINITY, f64::min) / 1e9
+}
+
+/// Seconds of forward, backward and inference, the best of `repeats`.
+fn measure(layers: &[&Layer], time: usize, batch: usize, repeats: usize) -> [f64; 3] {
+    let (first, last) = (layers[0], layers[layers.len() - 1]);
+    let x = noise(&[batch, time, first.inputs], 0.5);
+    let dz = noise(&[batch, last.rows, last.parameters[1].len()], 1.0);
+    let mut best = [f64::INFINITY; 3];
+    for _ in 0..repeats {
+        let tape = Tape::recording();
+        let x = if first.inputs == 1 { Var::constant(x.clone()) } else { tape.leaf(x.clone()) };
+        let vars: Vec<_> = layers.iter().map(|l| l.parameters.clone().map(|p| tape.leaf(p))).collect();
+        let stack: Vec<_> = layers
+            .iter()
+            .zip(&vars)
+            .map(|(l, [weight, bias, gamma, beta])| ConvLayer { weight, bias, gamma, beta, spec: &l.spec })
+            .collect();
+        let clock = |slot: &mut f64, start: Instant| *slot = slot.min(start.elapsed().as_secs_f64());
+        let start = Instant::now();
+        let z = conv_stack(&tape, &x, &stack).expect("shapes fit");
+        clock(&mut best[0], start);
+        let start = Instant::now();
+        conv_stack(&Tape::inference(), &x, &stack).expect("shapes fit");
+        clock(&mut best[2], start);
+        let start = Instant::now();
+        tape.backward(&z, dz.clone()).expect("shapes fit");
+        clock(&mut best[1], start);
+    }
+    best
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let channels =
-        if arguments.first().is_some_and(|p| p == "paper") { [512, 512, 512, 1024] } else { [64, 64, 64, 128] };
+    let paper = arguments.first().is_some_and(|p| p == "paper");
     let number = |i: usize, default| arguments.get(i).and_then(|n| n.parse().ok()).unwrap_or(default);
     let (batch, repeats): (usize, usize) = (number(1, 16), number(2, 7));
-    let peak = peak(repeats);
-    println!("matrix product 2048³: {peak:.0} GFLOP/s; batch {batch}, best of {repeats}");
-    println!("layer                        forward ms  GFLOP/s  % peak   backward ms  GFLOP/s  % peak   inference ms");
-    let (mut time, mut inputs, mut totals) = (96_000, 1, [0.0; 3]);
-    for (layer, outputs) in channels.into_iter().enumerate() {
-        let (kernel, stride, padding) = if layer == 0 { (10, 5, 0) } else { (3, 2, 1) };
+
+    let (mut layers, mut time, mut inputs) = (Vec::new(), TIME, 1);
+    for outputs in if paper { [512, 512, 512, 1024] } else { [64, 64, 64, 128] } {
+        let (kernel, stride, padding) = if inputs == 1 { (10, 5, 0) } else { (3, 2, 1) };
         let spec = ConvSpec { kernel, stride, padding, groups: 32, eps: 1e-5 };
+        let shapes = [vec![outputs, inputs, kernel], vec![outputs], vec![outputs], vec![outputs]];
         let rows = spec.output_rows(time).expect("the kernel fits");
-        let x = noise(&[batch, time, inputs], 0.5);
-        let parameters = [noise(&[outputs, inputs, kernel], 0.1), noise(&[outputs], 0.1), noise(&[outputs], 1.0)];
-        let beta = noise(&[outputs], 0.3);
-        let dz = noise(&[batch, rows, outputs], 1.0);
-        let mut measured = [f64::INFINITY; 3];
-        for _ in 0..repeats {
-            let tape = Tape::recording();
-            let x = if layer == 0 { Var::constant(x.clone()) } else { tape.leaf(x.clone()) };
-            let [weight, bias, gamma] = parameters.clone().map(|p| tape.leaf(p));
-            let beta = tape.leaf(beta.clone());
-            let start = Instant::now();
-            let z = conv_block(&tape, &x, &weight, &bias, &gamma, &beta, &spec).expect("shapes fit");
-            measured[0] = measured[0].min(start.elapsed().as_secs_f64());
-            let start = Instant::now();
-            tape.backward(&z, dz.clone()).expect("shapes fit");
-            measured[1] = measured[1].min(start.elapsed().as_secs_f64());
-            let start = Instant::now();
-            conv_block(&Tape::inference(), &x, &weight, &bias, &gamma, &beta, &spec).expect("shapes fit");
-            measured[2] = measured[2].min(start.elapsed().as_secs_f64());
-        }
-        let flops = 2.0 * (batch * rows * kernel * inputs * outputs) as f64;
-        let rate = |seconds: f64, products: f64| products * flops / seconds / 1e9;
-        let (f, b) = (rate(measured[0], 1.0), rate(measured[1], if layer == 0 { 1.0 } else { 2.0 }));
-        println!(
-            "{:<28} {:>10.1} {f:>8.0} {:>7.0}   {:>11.1} {b:>8.0} {:>7.0}   {:>12.1}",
-            format!("{time}×{inputs} to {rows}×{outputs}"),
-            1e3 * measured[0],
-            100.0 * f / peak,
-            1e3 * measured[1],
-            100.0 * b / peak,
-            1e3 * measured[2],
-        );
-        totals.iter_mut().zip(measured).for_each(|(t, m)| *t += 1e3 * m);
+        layers.push(Layer { inputs, rows, spec, parameters: shapes.map(|shape| noise(&shape, 0.3)) });
         (time, inputs) = (rows, outputs);
     }
-    let [forward, backward, inference] = totals;
-    println!(
-        "all: forward {forward:.1} ms, backward {backward:.1} ms, together {:.1} ms; inference {inference:.1} ms",
-        forward + backward
-    );
+    let peak = peak(repeats);
+    println!("matrix product 2048³: {peak:.0} GFLOP/s; batch {batch}, best of {repeats}");
+    println!("layer                      forward ms  GFLOP/s  % peak   backward ms  GFLOP/s  % peak   inference ms");
+    let report = |name: &str, layers: &[&Layer], time: usize| {
+        let [forward, backward, inference] = measure(layers, time, batch, repeats);
+        let flops = |l: &&Layer| batch as f64 * l.flops();
+        // The first layer has no gradient of its input to compute.
+        let back: f64 = layers.iter().map(|l| flops(l) * if l.inputs == 1 { 1.0 } else { 2.0 }).sum();
+        let (f, b) = (layers.iter().map(flops).sum::<f64>() / forward / 1e9, back / backward / 1e9);
+        println!(
+            "{name:<26} {:>10.1} {f:>8.0} {:>7.0}   {:>11.1} {b:>8.0} {:>7.0}   {:>12.1}",
+            1e3 * forward,
+            100.0 * f / peak,
+            1e3 * backward,
+            100.0 * b / peak,
+            1e3 * inference,
+        );
+        1e3 * (forward + backward)
+    };
+    let mut time = TIME;
+    for layer in &layers {
+        let (rows, outputs) = (layer.rows, layer.parameters[1].len());
+        report(&format!("{time}×{} to {rows}×{outputs}", layer.inputs), &[layer], time);
+        time = rows;
+    }
+    let total = report("all, one stack", &layers.iter().collect::<Vec<_>>(), TIME);
+    println!("all, one stack, forward and backward: {total:.1} ms");
 }

@@ -1,194 +1,187 @@
-//! Backward pass, sample by sample: dz → dy, then dW = Σ windowᵀ · dy and dx = dy-windows · Wᵀ.
+//! Backward pass, sample by sample and from the last layer to the first.
 //!
-//! Input row j takes part in output row t through tap k where j = s·t + k − p. Fixing r = (j + p) mod s leaves the taps
-//! k = r, r + s, …, and t runs over consecutive rows: for each r, dx is a stride-1 convolution of dy, so that it too is a
-//! matrix product over a strided view, and nothing is scattered.
+//! Of a layer, dn (the gradient before the affine map of the normalisation) is made for all rows with its sums over them.
+//! Then, block by block of rows: dn becomes dy, dW += windowᵀ · dy with the layer's input made anew, dz of the layer before is
+//! the transposed convolution of dy, and becomes dn of that layer at once, while it is in the core's cache.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::forward::{Parameters, Saved};
-use super::norm::{Normaliser, Slopes};
-use super::window::Windows;
-use super::{Shape, block_rows};
-use crate::device::simd::vectorised;
-use crate::device::{PoolVec, Real};
-use crate::linalg::Threads;
-use crate::ops::activation::gelu_slope;
+use super::forward::Saved;
+use super::kernel::{Lanes, panel_width};
+use super::layer::{Layer, Phase, Shape};
+use super::norm::{Slopes, accumulate};
+use super::source::{Normalised, Source};
+use super::sweep::sweep;
+use crate::device::PoolVec;
 
-/// Gradients; `weights` is laid out [taps · inputs, outputs].
-pub(super) struct Gradients<F: Real> {
-    pub(super) x: Option<PoolVec<F>>,
+/// Tasks that samples are shared out to at most: each has its own sums for the gradients of the parameters.
+const TASKS: usize = 32;
+
+/// Gradients of the parameters of one layer.
+pub(super) struct Sums<F: Lanes> {
+    /// [taps · inputs, outputs].
     pub(super) weights: PoolVec<F>,
-    pub(super) bias: PoolVec<F>,
-    pub(super) gamma: PoolVec<F>,
-    pub(super) beta: PoolVec<F>,
+    pub(super) bias: Vec<f64>,
+    /// Of γ and β.
+    pub(super) slopes: Slopes,
 }
 
-/// What one sample adds to the gradients of the parameters.
-struct Partial<F: Real> {
-    weights: PoolVec<F>,
-    bias: Vec<f64>,
-    slopes: Slopes,
-}
+impl<F: Lanes> Sums<F> {
+    fn zero(layer: &Layer<F>) -> Self {
+        let outputs = layer.shape.outputs;
+        let weights = PoolVec::zeros(layer.weight.len());
+        Sums { weights, bias: vec![0.0; outputs], slopes: Slopes::zero(outputs) }
+    }
 
-pub(super) fn backward<F: Real>(
-    shape: &Shape,
-    x: &[F],
-    p: &Parameters<F>,
-    saved: &Saved<F>,
-    dz: &[F],
-    needs_x: bool,
-) -> Gradients<F> {
-    let phases = if needs_x { phases(shape, p.weights) } else { Vec::new() };
-    let mut dx = PoolVec::<F>::uninit(if needs_x { x.len() } else { 0 });
-    let size = shape.output_size();
-    let sample = |b: usize, dx: &mut [F]| {
-        let mut dy = PoolVec::<F>::uninit(size);
-        let (y, dz) = (&saved.y[b * size..(b + 1) * size], &dz[b * size..(b + 1) * size]);
-        let (bias, slopes) = through_norm(shape, y, &saved.norms[b], p, dz, &mut dy);
-        let mut weights = PoolVec::<F>::uninit(p.weights.len());
-        let x = &x[b * shape.input_size()..(b + 1) * shape.input_size()];
-        shape.windows(x).correlate(&dy, shape.outputs, &mut weights);
-        for phase in &phases {
-            phase.apply(shape, &dy, dx);
-        }
-        Partial { weights, bias, slopes }
-    };
-    let partials: Vec<Partial<F>> = if needs_x {
-        dx.par_chunks_mut(shape.input_size()).enumerate().map(|(b, dx)| sample(b, dx)).collect()
-    } else {
-        (0..shape.batch).into_par_iter().map(|b| sample(b, &mut [])).collect()
-    };
-    let sum = |part: &dyn Fn(&Partial<F>) -> &[f64]| {
-        let mut total = vec![0.0; shape.outputs];
-        partials.iter().for_each(|s| total.iter_mut().zip(part(s)).for_each(|(t, &x)| *t += x));
-        let mut out = PoolVec::<F>::uninit(shape.outputs);
-        out.iter_mut().zip(total).for_each(|(o, t)| *o = F::of(t));
-        out
-    };
-    let mut weights = PoolVec::<F>::zeros(p.weights.len());
-    weights.par_chunks_mut(4096).enumerate().for_each(|(i, total)| {
-        for s in &partials {
-            total.iter_mut().zip(&s.weights[i * 4096..]).for_each(|(t, &x)| *t += x);
-        }
-    });
-    Gradients {
-        bias: sum(&|s| &s.bias),
-        gamma: sum(&|s| &s.slopes.weighted),
-        beta: sum(&|s| &s.slopes.plain),
-        weights,
-        x: needs_x.then_some(dx),
+    fn add(&mut self, other: &Self) {
+        crate::ops::parallel_zip(&mut self.weights, &other.weights, |a, &b| *a += b);
+        accumulate(&mut self.bias, &other.bias);
+        self.slopes.add(&other.slopes.plain, &other.slopes.weighted);
     }
 }
 
-/// Writes dy, and returns Σ dy per channel (the bias gradient) and the sums that are the gradients of γ and β.
-fn through_norm<F: Real>(
-    shape: &Shape,
-    y: &[F],
-    norm: &Normaliser<F>,
-    p: &Parameters<F>,
+/// Gradients of the parameters of every layer, and of x if it `needs_x`.
+pub(super) fn backward<F: Lanes>(
+    layers: &[Layer<F>],
+    x: &[F],
+    saved: &Saved<F>,
     dz: &[F],
-    dy: &mut [F],
-) -> (Vec<f64>, Slopes) {
-    let outputs = shape.outputs;
-    let block = block_rows(outputs) * outputs;
-    let slopes: Vec<Slopes> = (dy.par_chunks_mut(block), y.par_chunks(block), dz.par_chunks(block))
-        .into_par_iter()
-        .map(|(dn, y, dz)| through_gelu(y, norm, p, dz, dn))
-        .collect();
-    let zero = Slopes { plain: vec![0.0; outputs], weighted: vec![0.0; outputs] };
-    let slopes = slopes.iter().fold(zero, Slopes::merge);
-    let gradient = norm.gradient(p.gamma, &slopes, shape.rows);
-    let sums: Vec<Vec<F>> = (dy.par_chunks_mut(block), y.par_chunks(block))
-        .into_par_iter()
-        .map(|(dy, y)| {
-            let mut sum = vec![F::ZERO; outputs];
-            let (slope, curve, level) =
-                (&gradient.slope[..outputs], &gradient.curve[..outputs], &gradient.level[..outputs]);
-            vectorised!(|| {
-                for (dy, y) in dy.chunks_exact_mut(outputs).zip(y.chunks_exact(outputs)) {
-                    for c in 0..outputs {
-                        dy[c] = dy[c] * slope[c] + (y[c] * curve[c] + level[c]);
-                        sum[c] += dy[c];
-                    }
-                }
-            });
-            sum
+    needs_x: bool,
+) -> (Vec<Sums<F>>, Option<PoolVec<F>>) {
+    let (size, dz_size) = (layers[0].shape.input_size(), layers[layers.len() - 1].shape.output_size());
+    let phases: Vec<_> = layers.iter().enumerate().map(|(l, layer)| layer.phases(l > 0 || needs_x)).collect();
+    let mut dx = PoolVec::<F>::uninit(if needs_x { x.len() } else { 0 });
+    let mut dxs: Vec<&mut [F]> = dx.chunks_mut(size).collect();
+    dxs.resize_with(x.len() / size, Default::default);
+    let task = dxs.len().div_ceil(TASKS).max(1);
+    let parts: Vec<Vec<Sums<F>>> = dxs
+        .par_chunks_mut(task)
+        .enumerate()
+        .map(|(i, dxs)| {
+            let mut sums: Vec<_> = layers.iter().map(Sums::zero).collect();
+            for (b, dx) in (i * task..).zip(dxs) {
+                let (x, dz) = (&x[b * size..(b + 1) * size], &dz[b * dz_size..(b + 1) * dz_size]);
+                let steps = (0..layers.len()).map(|l| saved.layer(layers, l, b, x)).collect();
+                Sample { steps, phases: &phases, x }.run(dz, dx, &mut sums);
+            }
+            sums
         })
         .collect();
-    let mut bias = vec![0.0; outputs];
-    sums.iter().for_each(|sum| bias.iter_mut().zip(sum).for_each(|(b, s)| *b += s.f64()));
-    (bias, slopes)
+    let mut parts = parts.into_iter();
+    let mut total = parts.next().unwrap_or_else(|| layers.iter().map(Sums::zero).collect());
+    parts.for_each(|part| total.iter_mut().zip(&part).for_each(|(t, p)| t.add(p)));
+    (total, needs_x.then_some(dx))
 }
 
-/// dn = dz · GELU′(γ · ŷ + β) over a block of rows, and its sums.
-fn through_gelu<F: Real>(y: &[F], norm: &Normaliser<F>, p: &Parameters<F>, dz: &[F], dn: &mut [F]) -> Slopes {
-    let outputs = p.gamma.len();
-    let (scale, offset) = (&norm.scale[..outputs], &norm.offset[..outputs]);
-    let (gamma, beta) = (&p.gamma[..outputs], &p.beta[..outputs]);
-    let (mut plain, mut weighted) = (vec![F::ZERO; outputs], vec![F::ZERO; outputs]);
-    let (s, w) = (&mut plain[..outputs], &mut weighted[..outputs]);
-    vectorised!(|| {
-        for ((dn, y), dz) in dn.chunks_exact_mut(outputs).zip(y.chunks_exact(outputs)).zip(dz.chunks_exact(outputs)) {
-            for c in 0..outputs {
-                let normal = y[c] * scale[c] + offset[c];
-                let d = dz[c] * gelu_slope(normal * gamma[c] + beta[c]);
-                s[c] += d;
-                w[c] += d * normal;
-                dn[c] = d;
-            }
-        }
-    });
-    let widen = |v: Vec<F>| v.into_iter().map(F::f64).collect();
-    Slopes { plain: widen(plain), weighted: widen(weighted) }
+/// One sample on its way back.
+struct Sample<'a, F: Lanes> {
+    steps: Vec<Normalised<'a, F>>,
+    phases: &'a [Vec<Phase<F>>],
+    x: &'a [F],
 }
 
-/// The input rows j with (j + padding) mod stride = r, and the taps that reach them.
-struct Phase<F: Real> {
-    /// First such row.
-    first: usize,
-    /// Output row that tap r of row `first` belongs to.
-    newest: usize,
-    taps: usize,
-    /// [taps · outputs, inputs], the last tap first.
-    weights: PoolVec<F>,
+/// dn of one layer, followed by as many elements as the kernel may read beyond its end, and its sums.
+struct Gradient<F: Lanes> {
+    dn: PoolVec<F>,
+    slopes: Slopes,
 }
 
-fn phases<F: Real>(shape: &Shape, weights: &[F]) -> Vec<Phase<F>> {
-    let (inputs, outputs, stride) = (shape.inputs, shape.outputs, shape.stride);
-    let phase = |r: usize| {
-        let newest = shape.padding.saturating_sub(r).div_ceil(stride);
-        let taps = shape.kernel.saturating_sub(r).div_ceil(stride);
-        let mut flipped = PoolVec::<F>::uninit(taps * outputs * inputs);
-        for (i, block) in flipped.chunks_exact_mut(outputs * inputs).enumerate() {
-            let k = r + stride * (taps - 1 - i);
-            let tap = &weights[k * inputs * outputs..(k + 1) * inputs * outputs];
-            for (o, row) in block.chunks_exact_mut(inputs).enumerate() {
-                row.iter_mut().enumerate().for_each(|(c, w)| *w = tap[c * outputs + o]);
-            }
-        }
-        Phase { first: newest * stride + r - shape.padding, newest, taps, weights: flipped }
-    };
-    (0..stride).map(phase).collect()
+/// Room for what one block of rows needs.
+struct Scratch<F: Lanes> {
+    /// Convolution of a transient layer.
+    y: PoolVec<F>,
+    /// Input that the rows see.
+    seen: PoolVec<F>,
+    /// Gradient of that input.
+    dz: PoolVec<F>,
 }
 
-impl<F: Real> Phase<F> {
-    /// Writes this phase's rows of `dx` [length, inputs] from `dy` [rows, outputs].
-    fn apply(&self, shape: &Shape, dy: &[F], dx: &mut [F]) {
-        let (inputs, stride) = (shape.inputs, shape.stride);
-        let block = block_rows(inputs) * inputs * stride;
-        let windows = Windows {
-            data: dy,
-            channels: shape.outputs,
-            taps: self.taps,
-            step: 1,
-            start: self.newest as isize - self.taps as isize + 1,
+fn elements(rows: &Range<usize>, channels: usize) -> Range<usize> {
+    rows.start * channels..rows.end * channels
+}
+
+impl<F: Lanes> Sample<'_, F> {
+    /// Adds this sample to the sums of every layer, and writes dx unless it is empty.
+    fn run(&self, dz: &[F], dx: &mut [F], sums: &mut [Sums<F>]) {
+        let largest = |size: &dyn Fn(&Shape) -> usize| {
+            PoolVec::uninit(self.steps.iter().map(|s| size(&s.layer.shape)).max().unwrap_or(0))
         };
-        let Some(dx) = dx.get_mut(self.first * inputs..) else { return };
-        dx.par_chunks_mut(block).enumerate().for_each(|(i, dx)| {
-            let rows = (dx.len() / inputs).div_ceil(stride);
-            let from = i * block_rows(inputs);
-            windows.product(from..from + rows, &self.weights, dx, inputs, inputs * stride, Threads::One);
-        });
+        let y = |shape: &Shape| shape.block_size().max(shape.seen_size());
+        let mut scratch = Scratch { y: largest(&y), seen: largest(&Shape::seen_size), dz: largest(&Shape::seen_size) };
+
+        let last = self.steps.len() - 1;
+        let mut gradient = self.room(last);
+        let Gradient { dn, slopes } = &mut gradient;
+        let shape = &self.steps[last].layer.shape;
+        for t in shape.blocks() {
+            let at = elements(&t, shape.outputs);
+            self.steps[last].slopes(&t, &dz[at.clone()], &mut dn[at], slopes, &mut scratch.y);
+        }
+        for l in (0..=last).rev() {
+            let mut below = (l > 0).then(|| self.room(l - 1));
+            self.layer(l, &mut gradient, below.as_mut(), dx, &mut sums[l], &mut scratch);
+            sums[l].slopes.add(&gradient.slopes.plain, &gradient.slopes.weighted);
+            if let Some(below) = below {
+                gradient = below;
+            }
+        }
+    }
+
+    fn room(&self, l: usize) -> Gradient<F> {
+        let shape = &self.steps[l].layer.shape;
+        let dn = PoolVec::uninit(shape.output_size() + panel_width::<F>());
+        Gradient { dn, slopes: Slopes::zero(shape.outputs) }
+    }
+
+    /// Layer `l`: its sums, and the gradient of the layer below or of x.
+    fn layer(
+        &self,
+        l: usize,
+        gradient: &mut Gradient<F>,
+        mut below: Option<&mut Gradient<F>>,
+        dx: &mut [F],
+        sums: &mut Sums<F>,
+        scratch: &mut Scratch<F>,
+    ) {
+        let (step, shape) = (&self.steps[l], &self.steps[l].layer.shape);
+        let source = if l > 0 { Source::Layer(self.steps[l - 1]) } else { Source::Input(self.x) };
+        let affine = step.norm.gradient(step.layer.gamma.as_slice(), &gradient.slopes, shape.rows);
+        let dn = &mut gradient.dn;
+        for t in shape.blocks() {
+            let at = elements(&t, shape.outputs);
+            let mut bias = vec![F::ZERO; shape.outputs];
+            sweep(
+                t.len(),
+                [&affine.slope, &affine.curve, &affine.level],
+                [step.y(&t, &mut scratch.y)],
+                [&mut dn[at.clone()]],
+                [&mut bias],
+                shape.outputs,
+                #[inline(always)]
+                |[slope, curve, level], [y], [dn]| {
+                    let dy = dn.mul_add(slope, y.mul_add(curve, level));
+                    ([dy], [dy])
+                },
+            );
+            accumulate(&mut sums.bias, &bias);
+
+            let input = source.rows(&shape.seen(&t), shape.inputs, &mut scratch.seen);
+            let windows = step.layer.windows(&t, input);
+            windows.correlate(t.len(), &dn[at.start..], shape.outputs, &mut sums.weights);
+
+            let owned = shape.owned(&t);
+            let at_input = elements(&owned, shape.inputs);
+            if let Some(below) = &mut below {
+                let dz = &mut scratch.dz[..at_input.len()];
+                self.phases[l].iter().for_each(|phase| phase.apply(shape, &dn[..at.end], &owned, dz));
+                let Gradient { dn, slopes } = &mut **below;
+                self.steps[l - 1].slopes(&owned, dz, &mut dn[at_input], slopes, &mut scratch.y);
+            } else if !dx.is_empty() {
+                let dx = &mut dx[at_input];
+                self.phases[l].iter().for_each(|phase| phase.apply(shape, &dn[..at.end], &owned, dx));
+            }
+        }
     }
 }

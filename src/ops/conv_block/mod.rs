@@ -4,20 +4,28 @@
 //! rows = (time + 2 · padding − kernel) / stride + 1. Statistics are per sample and group, over rows × the group's channels,
 //! with the biased variance: n = γ · (y − μ) / √(σ² + ε) + β, z = n · Φ(n).
 //!
-//! Samples are independent, so each goes through convolution, statistics and activation in one task, while it is still in
-//! the core's cache. All sums are over fixed blocks of rows, then blocks in order, then samples in order: results do not
-//! depend on the number of threads.
+//! Memory is the limit of these layers more than arithmetic: at the sizes of the paper every activation is a thousand times
+//! larger than its weights. So samples, which are independent, go through all layers of a stack one by one, in blocks of
+//! rows that stay in a core's cache, and only the convolutions' outputs are kept for the backward pass: activations are
+//! made anew (`source`), and the first layer's convolution too.
+//!
+//! All sums are over fixed blocks of rows, then blocks in order, then samples in order: results do not depend on the number
+//! of threads. Samples are what is shared out to threads; a single one keeps a single core busy.
 
 mod backward;
 mod forward;
+mod kernel;
+mod layer;
 mod norm;
+mod source;
+mod sweep;
+#[cfg(test)]
+mod tests;
 mod window;
 
-use forward::Parameters;
-use window::Windows;
+use layer::{Layer, Shape, in_weight_order};
 
 use super::{Case, Input};
-use crate::device::{PoolVec, Real};
 use crate::error::{Error, Result};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
@@ -47,72 +55,60 @@ impl ConvSpec {
     }
 }
 
-/// Sizes of one call, checked.
-struct Shape {
-    batch: usize,
-    time: usize,
-    inputs: usize,
-    rows: usize,
-    outputs: usize,
-    kernel: usize,
-    stride: usize,
-    padding: usize,
-    groups: usize,
-    eps: f64,
+/// One layer: parameters W [outputs, inputs, kernel], b, γ, β [outputs], and the rest.
+#[derive(Clone, Copy)]
+pub struct ConvLayer<'a> {
+    /// W.
+    pub weight: &'a Var,
+    /// b.
+    pub bias: &'a Var,
+    /// γ.
+    pub gamma: &'a Var,
+    /// β.
+    pub beta: &'a Var,
+    /// Kernel, stride, padding and groups.
+    pub spec: &'a ConvSpec,
 }
 
-impl Shape {
-    fn new(spec: &ConvSpec, x: &Var, weight: &Var, vectors: [&Var; 3]) -> Result<Self> {
-        let wrong = |arg, expected: String, got: &Var| {
-            Err(Error::op("conv_block", arg, expected, format!("{:?}", got.shape())))
-        };
-        let &[batch, time, inputs] = x.shape() else {
-            return wrong("x", "[batch, time, channels]".into(), x);
-        };
-        let &[outputs, expected, kernel] = weight.shape() else {
-            return wrong("weight", "[out, in, kernel]".into(), weight);
-        };
-        if inputs != expected || kernel != spec.kernel || inputs == 0 {
-            return wrong("weight", format!("[out, {inputs} in, kernel {}]", spec.kernel), weight);
-        }
-        for (name, v) in ["bias", "gamma", "beta"].into_iter().zip(vectors) {
-            if v.shape() != [outputs] {
-                return wrong(name, format!("[{outputs}]"), v);
+/// The blocks `layers`, one after the other, on x [batch, time, inputs].
+pub fn conv_stack(tape: &Tape, x: &Var, layers: &[ConvLayer]) -> Result<Var> {
+    let &[batch, mut time, mut channels] = x.shape() else {
+        return Err(Error::op("conv_block", "x", "[batch, time, channels]", format!("{:?}", x.shape())));
+    };
+    let mut shapes = Vec::new();
+    for layer in layers {
+        let shape = Shape::new(layer, time, channels)?;
+        (time, channels) = (shape.rows, shape.outputs);
+        shapes.push(shape);
+    }
+    if layers.is_empty() {
+        return Ok(x.clone());
+    }
+    let mut inputs = vec![x];
+    inputs.extend(layers.iter().flat_map(|l| [l.weight, l.bias, l.gamma, l.beta]));
+    let keep = tape.is_recording() && inputs.iter().any(|v| v.needs_grad());
+    let (xv, needs_x) = (x.value().clone(), x.needs_grad());
+    Ok(with_real!(x.dtype(), F => {
+        let packed = shapes.into_iter().zip(layers).enumerate();
+        let packed: Vec<_> = packed.map(|(l, (shape, layer))| Layer::<F>::new(shape, layer, l == 0)).collect();
+        let (z, saved) = forward::forward(&packed, batch, xv.as_slice(), keep);
+        let z = Tensor::from_pool(&[batch, time, channels], z);
+        let Some(saved) = saved else { return Ok(Var::constant(z)) };
+        tape.record(z, &inputs, move |dz| {
+            let (sums, dx) = backward::backward(&packed, xv.as_slice(), &saved, dz.as_slice(), needs_x);
+            let mut gradients = vec![dx.map(|dx| Tensor::from_pool(xv.shape(), dx))];
+            for (layer, sums) in packed.iter().zip(sums) {
+                let weight = Tensor::from_pool(layer.weight.shape(), in_weight_order(&layer.shape, &sums.weights));
+                let vectors = [sums.bias, sums.slopes.weighted, sums.slopes.plain];
+                gradients.push(Some(weight));
+                gradients.extend(vectors.map(|v| Some(Tensor::from_f64(&[layer.shape.outputs], &v, dz.dtype()))));
             }
-        }
-        let Some(rows) = spec.output_rows(time).filter(|_| time > 0) else {
-            return wrong("x", format!("time of at least one window ({spec:?})"), x);
-        };
-        if spec.groups == 0 || outputs == 0 || outputs % spec.groups != 0 {
-            return wrong("weight", format!("output channels in {} equal groups", spec.groups), weight);
-        }
-        let ConvSpec { stride, padding, groups, eps, .. } = *spec;
-        Ok(Shape { batch, time, inputs, rows, outputs, kernel, stride, padding, groups, eps })
-    }
-
-    /// Elements of one sample of x.
-    fn input_size(&self) -> usize {
-        self.time * self.inputs
-    }
-
-    /// Elements of one sample of z.
-    fn output_size(&self) -> usize {
-        self.rows * self.outputs
-    }
-
-    /// What each output row sees of the sample `x`.
-    fn windows<'a, F>(&self, x: &'a [F]) -> Windows<'a, F> {
-        let start = -(self.padding as isize);
-        Windows { data: x, channels: self.inputs, taps: self.kernel, step: self.stride, start }
-    }
+            Ok(gradients)
+        })
+    }))
 }
 
-/// Rows of `channels` elements that one task handles: 256 KiB of `f32`.
-fn block_rows(channels: usize) -> usize {
-    (64 * 1024 / channels).max(64)
-}
-
-/// GELU(GroupNorm(conv1d(x, weight) + bias) · gamma + beta).
+/// GELU(GroupNorm(conv1d(x, weight) + bias) · gamma + beta): a stack of one.
 pub fn conv_block(
     tape: &Tape,
     x: &Var,
@@ -122,73 +118,60 @@ pub fn conv_block(
     beta: &Var,
     spec: &ConvSpec,
 ) -> Result<Var> {
-    let shape = Shape::new(spec, x, weight, [bias, gamma, beta])?;
-    let inputs = [x, weight, bias, gamma, beta];
-    let keep = tape.is_recording() && inputs.iter().any(|v| v.needs_grad());
-    let needs_x = x.needs_grad();
-    let [xv, wv, bias, gamma, beta] = inputs.map(|v| v.value().clone());
-    Ok(with_real!(x.dtype(), F => {
-        let weights = taps_first::<F>(&shape, wv.as_slice());
-        let parameters =
-            Parameters { weights: &weights, bias: bias.as_slice(), gamma: gamma.as_slice(), beta: beta.as_slice() };
-        let (z, saved) = forward::forward::<F>(&shape, xv.as_slice(), &parameters, keep);
-        let z = Tensor::from_pool(&[shape.batch, shape.rows, shape.outputs], z);
-        let Some(saved) = saved else { return Ok(Var::constant(z)) };
-        tape.record(z, &inputs, move |dz| {
-            let p = Parameters { weights: &weights, bias: bias.as_slice(), gamma: gamma.as_slice(), beta: beta.as_slice() };
-            let g = backward::backward::<F>(&shape, xv.as_slice(), &p, &saved, dz.as_slice(), needs_x);
-            let per_channel = |v| Some(Tensor::from_pool(&[shape.outputs], v));
-            let dw = Tensor::from_pool(wv.shape(), taps_last(&shape, &g.weights));
-            let dx = g.x.map(|dx| Tensor::from_pool(xv.shape(), dx));
-            Ok(vec![dx, Some(dw), per_channel(g.bias), per_channel(g.gamma), per_channel(g.beta)])
-        })
-    }))
+    conv_stack(tape, x, &[ConvLayer { weight, bias, gamma, beta, spec }])
 }
 
-/// [outputs, inputs, kernel] to [kernel · inputs, outputs].
-fn taps_first<F: Real>(shape: &Shape, weight: &[F]) -> PoolVec<F> {
-    let mut out = PoolVec::uninit(weight.len());
-    for (row, out) in out.chunks_exact_mut(shape.outputs).enumerate() {
-        let (k, c) = (row / shape.inputs, row % shape.inputs);
-        for (o, w) in out.iter_mut().enumerate() {
-            *w = weight[(o * shape.inputs + c) * shape.kernel + k];
-        }
+/// Kernel, stride, padding, output channels and groups of a layer of a case.
+type Sizes = (usize, usize, usize, usize, usize);
+
+fn case(batch: usize, time: usize, inputs: usize, layers: &'static [Sizes], constant_x: bool) -> Case {
+    let specs: Vec<ConvSpec> = layers
+        .iter()
+        .map(|&(kernel, stride, padding, _, groups)| ConvSpec { kernel, stride, padding, groups, eps: 1e-5 })
+        .collect();
+    let mut tensors = vec![Input::new(&[batch, time, inputs])];
+    let mut channels = inputs;
+    for &(kernel, _, _, outputs, _) in layers {
+        tensors.push(Input::new(&[outputs, channels, kernel]));
+        tensors.push(Input::new(&[outputs]));
+        tensors.push(Input::within(&[outputs], 0.5, 1.5));
+        tensors.push(Input::new(&[outputs]));
+        channels = outputs;
     }
-    out
-}
-
-/// [kernel · inputs, outputs] to [outputs, inputs, kernel].
-fn taps_last<F: Real>(shape: &Shape, weights: &[F]) -> PoolVec<F> {
-    let mut out = PoolVec::uninit(weights.len());
-    for (i, w) in out.iter_mut().enumerate() {
-        let (o, c, k) = (i / (shape.inputs * shape.kernel), i / shape.kernel % shape.inputs, i % shape.kernel);
-        *w = weights[(k * shape.inputs + c) * shape.outputs + o];
-    }
-    out
-}
-
-/// Configurations for the gradient suite: batch, time, channels in and out, kernel, stride, padding, groups.
-pub fn cases() -> Vec<Case> {
-    [
-        (2, 13, 3, 4, 3, 2, 1, 2),
-        (1, 29, 1, 6, 10, 5, 0, 3),
-        (3, 7, 2, 5, 1, 1, 0, 1),
-        (1, 9, 3, 3, 2, 3, 1, 3),
-        (2, 5, 1, 4, 4, 3, 3, 2),
-        (1, 2, 2, 3, 5, 1, 2, 1),
-        (1, 8, 2, 2, 7, 2, 3, 1),
-    ]
-    .map(|(batch, time, inputs, outputs, kernel, stride, padding, groups)| {
-        let spec = ConvSpec { kernel, stride, padding, groups, eps: 1e-5 };
-        let tensors = vec![
-            Input::new(&[batch, time, inputs]),
-            Input::new(&[outputs, inputs, kernel]),
-            Input::new(&[outputs]),
-            Input::within(&[outputs], 0.5, 1.5),
-            Input::new(&[outputs]),
-        ];
-        let name = format!("conv_block {time}×{inputs} to {outputs}, {spec:?}");
-        Case::new(name, tensors, move |t, v| conv_block(t, &v[0], &v[1], &v[2], &v[3], &v[4], &spec))
+    let x = constant_x.then(|| tensors.remove(0));
+    let name = format!("conv_stack {batch}×{time}×{inputs}, {layers:?}");
+    Case::new(name, tensors, move |tape, vars| {
+        let x = x.as_ref().map(|x| {
+            let values: Vec<f64> = (0..x.shape.iter().product()).map(|i| (i as f64 * 1.7).sin()).collect();
+            Var::constant(Tensor::from_f64(&x.shape, &values, vars[0].dtype()))
+        });
+        let (x, parameters) = match &x {
+            Some(x) => (x, vars),
+            None => (&vars[0], &vars[1..]),
+        };
+        let layers: Vec<ConvLayer> = parameters
+            .chunks_exact(4)
+            .zip(&specs)
+            .map(|(p, spec)| ConvLayer { weight: &p[0], bias: &p[1], gamma: &p[2], beta: &p[3], spec })
+            .collect();
+        conv_stack(tape, x, &layers)
     })
-    .into()
+}
+
+/// Configurations for the gradient suite.
+pub fn cases() -> Vec<Case> {
+    vec![
+        case(2, 13, 3, &[(3, 2, 1, 4, 2)], false),
+        case(1, 29, 1, &[(10, 5, 0, 6, 3)], false),
+        case(3, 7, 2, &[(1, 1, 0, 5, 1)], false),
+        case(1, 9, 3, &[(2, 3, 1, 3, 3)], false),
+        case(2, 5, 1, &[(4, 3, 3, 4, 2)], false),
+        case(1, 2, 2, &[(5, 1, 2, 3, 1)], false),
+        case(1, 8, 2, &[(7, 2, 3, 2, 1)], false),
+        case(1, 11, 9, &[(3, 2, 1, 33, 3)], false),
+        case(2, 31, 1, &[(10, 5, 0, 4, 2)], true),
+        case(2, 33, 2, &[(9, 3, 1, 4, 2)], true),
+        case(2, 61, 1, &[(10, 5, 0, 4, 2), (3, 2, 1, 3, 1), (3, 2, 1, 6, 3)], true),
+        case(1, 19, 2, &[(3, 2, 1, 2, 2), (4, 3, 2, 5, 1)], false),
+    ]
 }

@@ -3,10 +3,10 @@
 //! Groups may be as narrow as two channels, so nothing is looped over by group in the hot path: means and deviations are
 //! expanded to one coefficient per channel, and every inner loop runs over contiguous channels.
 
+use super::sweep::sweep;
 use crate::device::Real;
-use crate::device::simd::vectorised;
 
-/// Sum over rows and sum of squared deviations from the mean, of each channel.
+/// Mean and sum of squared deviations from it, of each channel over `rows` rows.
 #[derive(Clone)]
 pub(super) struct Moments {
     rows: usize,
@@ -19,19 +19,28 @@ impl Moments {
     pub(super) fn of<F: Real>(y: &[F], channels: usize) -> Self {
         let rows = y.len() / channels;
         let (mut mean, mut deviation) = (vec![F::ZERO; channels], vec![F::ZERO; channels]);
-        let scale = F::ONE / F::of(rows.max(1) as f64);
-        let (m, d) = (&mut mean[..channels], &mut deviation[..channels]);
-        vectorised!(|| {
-            for row in y.chunks_exact(channels) {
-                m.iter_mut().zip(row).for_each(|(m, &y)| *m += y);
-            }
-            m.iter_mut().for_each(|m| *m *= scale);
-            for row in y.chunks_exact(channels) {
-                for ((d, &m), &y) in d.iter_mut().zip(&*m).zip(row) {
-                    *d += (y - m) * (y - m);
-                }
-            }
-        });
+        sweep(
+            rows,
+            [],
+            [y],
+            [],
+            [&mut mean],
+            channels,
+            #[inline(always)]
+            |[], [y], []| ([], [y]),
+        );
+        let scale = F::of(1.0 / rows.max(1) as f64);
+        mean.iter_mut().for_each(|m| *m *= scale);
+        sweep(
+            rows,
+            [&mean],
+            [y],
+            [],
+            [&mut deviation],
+            channels,
+            #[inline(always)]
+            |[mean], [y], []| ([], [(y - mean) * (y - mean)]),
+        );
         let widen = |v: Vec<F>| v.into_iter().map(F::f64).collect();
         Moments { rows, mean: widen(mean), deviation: widen(deviation) }
     }
@@ -77,19 +86,28 @@ pub(super) struct Normaliser<F> {
     width: usize,
 }
 
-/// Sums over the rows of one sample, per channel: Σ dn, Σ dn · ŷ, where n = γ · ŷ + β.
+/// Sums over rows, per channel: Σ dn and Σ dn · ŷ, where n = γ · ŷ + β. They are the gradients of β and γ.
+#[derive(Clone)]
 pub(super) struct Slopes {
     pub(super) plain: Vec<f64>,
     pub(super) weighted: Vec<f64>,
 }
 
 impl Slopes {
-    /// These sums and the `other` ones together.
-    pub(super) fn merge(mut self, other: &Slopes) -> Self {
-        self.plain.iter_mut().zip(&other.plain).for_each(|(a, b)| *a += b);
-        self.weighted.iter_mut().zip(&other.weighted).for_each(|(a, b)| *a += b);
-        self
+    pub(super) fn zero(channels: usize) -> Self {
+        Slopes { plain: vec![0.0; channels], weighted: vec![0.0; channels] }
     }
+
+    /// Adds the sums over other rows.
+    pub(super) fn add<F: Real>(&mut self, plain: &[F], weighted: &[F]) {
+        accumulate(&mut self.plain, plain);
+        accumulate(&mut self.weighted, weighted);
+    }
+}
+
+/// total += part.
+pub(super) fn accumulate<F: Real>(total: &mut [f64], part: &[F]) {
+    total.iter_mut().zip(part).for_each(|(t, p)| *t += p.f64());
 }
 
 /// dy = dn · slope + y · curve + level for each channel of one sample: the whole of GroupNorm's backward.
@@ -100,6 +118,13 @@ pub(super) struct NormGradient<F> {
 }
 
 impl<F: Real> Normaliser<F> {
+    /// n = y · scale + offset: the affine map of the normalisation folded in as well.
+    pub(super) fn affine(&self, gamma: &[F], beta: &[F]) -> (Vec<F>, Vec<F>) {
+        let scale = self.scale.iter().zip(gamma).map(|(&s, &g)| s * g).collect();
+        let offset = self.offset.iter().zip(gamma).zip(beta).map(|((&o, &g), &b)| o * g + b).collect();
+        (scale, offset)
+    }
+
     /// With r = scale and N elements per group: dy = r · (γ·dn − Σγ·dn / N − ŷ · Σγ·dn·ŷ / N), the sums over the group.
     pub(super) fn gradient(&self, gamma: &[F], slopes: &Slopes, rows: usize) -> NormGradient<F> {
         let channels = gamma.len();

@@ -6,8 +6,7 @@
 
 use std::ops::Range;
 
-use crate::device::Real;
-use crate::linalg::{Mat, MatMut, Threads, matmul};
+use super::kernel::{self, Lanes, Panels, View};
 
 /// Windows over the rows of `data`: window `i` covers rows `start + i·step ..` + `taps`; rows outside `data` count as zero.
 #[derive(Clone, Copy)]
@@ -19,7 +18,7 @@ pub(super) struct Windows<'a, F> {
     pub(super) start: isize,
 }
 
-impl<'a, F: Real> Windows<'a, F> {
+impl<'a, F: Lanes> Windows<'a, F> {
     fn length(&self) -> isize {
         (self.data.len() / self.channels) as isize
     }
@@ -29,7 +28,7 @@ impl<'a, F: Real> Windows<'a, F> {
     }
 
     /// Those of the windows in `range` that lie inside the data.
-    fn interior(&self, range: Range<usize>) -> Range<usize> {
+    fn interior(&self, range: &Range<usize>) -> Range<usize> {
         let step = self.step as isize;
         let first = (-self.start).max(0).unsigned_abs().div_ceil(self.step);
         let end = ((self.length() - self.taps as isize - self.start).div_euclid(step) + 1).max(0).unsigned_abs();
@@ -38,69 +37,50 @@ impl<'a, F: Real> Windows<'a, F> {
     }
 
     /// Windows `range`, all of them inside, as the rows of a matrix [windows, taps · channels].
-    fn matrix(&self, range: Range<usize>) -> Mat<'a, F> {
+    fn matrix(&self, range: Range<usize>) -> View<'a, F> {
         let from = self.begin(range.start).max(0).unsigned_abs() * self.channels;
-        let stride = self.step * self.channels;
-        Mat::strided(&self.data[from.min(self.data.len())..], range.len(), self.taps * self.channels, stride)
+        let data = &self.data[from.min(self.data.len())..];
+        View { data, rows: range.len(), cols: self.taps * self.channels, row: self.step * self.channels }
     }
 
-    /// What of window `i` lies inside, as one row, and the range of the window's elements that it is.
-    fn cut(&self, i: usize) -> (Mat<'a, F>, Range<usize>) {
+    /// What of window `i` lies inside, as one row, and where in the window it begins.
+    fn cut(&self, i: usize) -> (View<'a, F>, usize) {
         let begin = self.begin(i);
         let from = (-begin).clamp(0, self.taps as isize);
         let to = (self.length() - begin).clamp(from, self.taps as isize);
-        let part = from.unsigned_abs() * self.channels..to.unsigned_abs() * self.channels;
-        let inside = if part.is_empty() { 0 } else { (begin + from).unsigned_abs() * self.channels };
-        (Mat::new(&self.data[inside..inside + part.len()], 1, part.len()), part)
-    }
-
-    fn borders(range: &Range<usize>, interior: &Range<usize>) -> impl Iterator<Item = usize> {
-        (range.start..interior.start).chain(interior.end..range.end)
+        let cols = (to - from).unsigned_abs() * self.channels;
+        let inside = if cols == 0 { 0 } else { (begin + from).unsigned_abs() * self.channels };
+        (
+            View { data: &self.data[inside..inside + cols], rows: 1, cols, row: cols },
+            from.unsigned_abs() * self.channels,
+        )
     }
 
     /// Writes window · weights for the windows `range`; `weights` is [taps · channels, outputs], and the row of the first window
-    /// is at the start of `out`, the others `row_stride` elements apart.
-    pub(super) fn product(
-        &self,
-        range: Range<usize>,
-        weights: &[F],
-        out: &mut [F],
-        outputs: usize,
-        row_stride: usize,
-        threads: Threads,
-    ) {
-        let interior = self.interior(range.clone());
-        if !interior.is_empty() {
-            let out = &mut out[(interior.start - range.start) * row_stride..];
-            let weights = Mat::new(weights, self.taps * self.channels, outputs);
-            let windows = self.matrix(interior.clone());
-            matmul(MatMut::strided(out, interior.len(), outputs, row_stride), false, F::ONE, windows, weights, threads);
+    /// is at the start of `out`, the others `out_row` elements apart.
+    pub(super) fn product(&self, range: Range<usize>, weights: &Panels<F>, out: &mut [F], out_row: usize) {
+        let interior = self.interior(&range);
+        for i in (range.start..interior.start).chain(interior.end..range.end) {
+            let (row, from) = self.cut(i);
+            kernel::product(row, weights, from, &mut out[(i - range.start) * out_row..], out_row);
         }
-        for i in Self::borders(&range, &interior) {
-            let (row, part) = self.cut(i);
-            let weights = Mat::new(&weights[part.start * outputs..part.end * outputs], part.len(), outputs);
-            let out = &mut out[(i - range.start) * row_stride..][..outputs];
-            matmul(MatMut::new(out, 1, outputs), false, F::ONE, row, weights, Threads::One);
+        if !interior.is_empty() {
+            let out = &mut out[(interior.start - range.start) * out_row..];
+            kernel::product(self.matrix(interior), weights, 0, out, out_row);
         }
     }
 
-    /// Sets `sum` [taps · channels, outputs] to Σ windowᵀ · row over all windows and the rows of `rows` [windows, outputs].
-    pub(super) fn correlate(&self, rows: &[F], outputs: usize, sum: &mut [F]) {
-        let range = 0..rows.len() / outputs;
-        let interior = self.interior(range.clone());
-        let row = |i: usize, n: usize| Mat::new(&rows[i * outputs..(i + n) * outputs], n, outputs);
-        let width = self.taps * self.channels;
-        if interior.is_empty() {
-            sum.fill(F::ZERO);
-        } else {
-            let windows = self.matrix(interior.clone()).t();
-            let rows = row(interior.start, interior.len());
-            matmul(MatMut::new(sum, width, outputs), false, F::ONE, windows, rows, Threads::One);
+    /// Adds Σ windowᵀ · row to `sum` [taps · channels, outputs], over the first `count` windows and the rows of `rows`
+    /// [count, outputs], after which at least [`kernel::panel_width`] more elements must follow.
+    pub(super) fn correlate(&self, count: usize, rows: &[F], outputs: usize, sum: &mut [F]) {
+        let interior = self.interior(&(0..count));
+        for i in (0..interior.start).chain(interior.end..count) {
+            let (row, from) = self.cut(i);
+            kernel::correlate(row, &rows[i * outputs..], outputs, &mut sum[from * outputs..]);
         }
-        for i in Self::borders(&range, &interior) {
-            let (window, part) = self.cut(i);
-            let sum = &mut sum[part.start * outputs..part.end * outputs];
-            matmul(MatMut::new(sum, part.len(), outputs), true, F::ONE, window.t(), row(i, 1), Threads::One);
+        if !interior.is_empty() {
+            let rows = &rows[interior.start * outputs..];
+            kernel::correlate(self.matrix(interior), rows, outputs, sum);
         }
     }
 }
