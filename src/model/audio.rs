@@ -7,7 +7,7 @@ use crate::arms::Injection;
 use crate::error::{Error, Result};
 use crate::nn::{Block, BlockSpec, Builder, Context, Init, ParamId};
 use crate::ops::Ragged;
-use crate::ops::conv_block::{ConvSpec, conv_block};
+use crate::ops::conv_block::{ConvLayer, ConvSpec, conv_stack};
 use crate::ops::layernorm::EPSILON;
 use crate::ops::pool::mean_pool;
 use crate::ops::positions::add_positions;
@@ -19,7 +19,7 @@ pub const POSITION_SD: f64 = 0.02;
 pub const CONVOLUTIONS: [(usize, usize, usize); 4] = [(10, 5, 0), (3, 2, 1), (3, 2, 1), (3, 2, 1)];
 
 /// One convolution with its GroupNorm.
-struct ConvLayer {
+struct Convolution {
     weight: ParamId,
     bias: ParamId,
     gamma: ParamId,
@@ -29,7 +29,7 @@ struct ConvLayer {
 
 /// The audio encoder.
 pub struct AudioEncoder {
-    convolutions: Vec<ConvLayer>,
+    convolutions: Vec<Convolution>,
     positions: ParamId,
     when: Positions,
     injector: Option<Injector>,
@@ -44,7 +44,7 @@ impl AudioEncoder {
         let mut convolutions = Vec::new();
         for (i, (&(kernel, stride, padding), &channels)) in CONVOLUTIONS.iter().zip(&audio.cnn).enumerate() {
             let init = Init::fan_in(inputs * kernel);
-            convolutions.push(ConvLayer {
+            convolutions.push(Convolution {
                 weight: b.parameter(format!("audio.cnn.convs.{i}.weight"), &[channels, inputs, kernel], init),
                 bias: b.parameter(format!("audio.cnn.convs.{i}.bias"), &[channels], init),
                 gamma: b.parameter(format!("audio.cnn.norms.{i}.weight"), &[channels], Init::Constant(1.0)),
@@ -65,11 +65,15 @@ impl AudioEncoder {
 
     /// [B, T] samples → [B, d].
     pub fn apply(&self, cx: &Context, batch: &AudioBatch) -> Result<Var> {
-        let mut x = Var::constant(batch.samples.clone());
-        for layer in &self.convolutions {
-            let [weight, bias, gamma, beta] = [layer.weight, layer.bias, layer.gamma, layer.beta].map(|id| cx.var(id));
-            x = conv_block(cx.tape, &x, weight, bias, gamma, beta, &layer.spec)?;
-        }
+        let layers: Vec<ConvLayer> = self
+            .convolutions
+            .iter()
+            .map(|c| {
+                let [weight, bias, gamma, beta] = [c.weight, c.bias, c.gamma, c.beta].map(|id| cx.var(id));
+                ConvLayer { weight, bias, gamma, beta, spec: &c.spec }
+            })
+            .collect();
+        let x = conv_stack(cx.tape, &Var::constant(batch.samples.clone()), &layers)?;
         cx.probe("audio.cnn", &x);
         let &[samples, frames, d] = x.shape() else {
             return Err(Error::op("audio encoder", "samples", "[B, T, 1]", format!("{:?}", batch.samples.shape())));
