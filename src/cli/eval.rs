@@ -47,6 +47,7 @@ fn in_full(setting: &str) -> String {
 pub(super) fn report(run: &Path, config: Config, as_json: bool) -> Result<()> {
     let (arm, split) = (config.arm.clone(), config.eval.split);
     let found = evaluate(run, config)?;
+    crate::report::run::save(run, split, &found)?;
     if as_json {
         let mut object = json!({ "run": run.to_string_lossy(), "arm": arm, "split": split });
         if let (Value::Object(object), Ok(Value::Object(found))) = (&mut object, serde_json::to_value(&found)) {

@@ -5,3 +5,4 @@ pub mod axes;
 pub mod canvas;
 pub mod d4_figure;
 pub mod draw;
+pub mod run;
