@@ -1,5 +1,17 @@
 //! # Descant
-//! One shared embedding space for piano audio and MIDI.
+//!
+//! One shared embedding space for piano audio and MIDI: a recording finds its MIDI and a MIDI finds its recording.
+//!
+//! The way through the house:
+//!
+//! 1. [`data`]: performances (MAESTRO's layout, or composed here) become four-second segments of audio and notes.
+//! 2. [`descriptors`]: what musicians would measure by hand, A4 of audio and D4 of MIDI.
+//! 3. [`arms`] says which descriptor enters which encoder and how; [`model`] builds it from the layers of [`nn`].
+//! 4. [`ops`] are the differentiable operations on [`tensor`]s; [`tape`] runs them backwards; [`device`] is what they run on.
+//! 5. [`train`]: batches, steps of [`optim`] along a [`schedule`], checkpoints, logs.
+//! 6. [`eval`] asks whether matches are found, beside chance and what needs no learning; [`report`] draws it.
+//!
+//! [`cli`] puts these behind the verbs of the `engine` program, with the settings of [`config`].
 
 pub mod arms;
 pub mod cli;

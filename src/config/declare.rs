@@ -15,7 +15,7 @@ keys! {
         /// Seed of everything random in training.
         seed: u64 = 42;
         /// Passes over the training segments.
-        epochs: usize [1..=100_000] => 30, 6, 1;
+        epochs: usize [1..=100_000] => 30, 4, 1;
         /// Stop after so many steps, whatever `epochs` says; 0 = no such limit.
         max_steps: usize [0..=1_000_000_000] = 0;
         /// Segments in a batch.
