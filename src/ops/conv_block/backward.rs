@@ -12,7 +12,7 @@ use super::forward::Saved;
 use super::kernel::{Lanes, panel_width};
 use super::layer::{Layer, Phase, Shape};
 use super::norm::{Slopes, accumulate};
-use super::source::{Normalised, Source};
+use super::source::Normalised;
 use super::sweep::sweep;
 use crate::device::PoolVec;
 
@@ -92,10 +92,10 @@ struct Gradient<F: Lanes> {
 struct Scratch<F: Lanes> {
     /// Convolution of a transient layer.
     y: PoolVec<F>,
-    /// Input that the rows see.
-    seen: PoolVec<F>,
-    /// Gradient of that input.
-    dz: PoolVec<F>,
+    /// Input that the rows touch.
+    input: PoolVec<F>,
+    /// GELU′ where that input came from.
+    slope: PoolVec<F>,
 }
 
 fn elements(rows: &Range<usize>, channels: usize) -> Range<usize> {
@@ -108,16 +108,17 @@ impl<F: Lanes> Sample<'_, F> {
         let largest = |size: &dyn Fn(&Shape) -> usize| {
             PoolVec::uninit(self.steps.iter().map(|s| size(&s.layer.shape)).max().unwrap_or(0))
         };
-        let y = |shape: &Shape| shape.block_size().max(shape.seen_size());
-        let mut scratch = Scratch { y: largest(&y), seen: largest(&Shape::seen_size), dz: largest(&Shape::seen_size) };
+        let y = |shape: &Shape| shape.block_size().max(shape.touched_size());
+        let (input, slope) = (largest(&Shape::touched_size), largest(&Shape::touched_size));
+        let mut scratch = Scratch { y: largest(&y), input, slope };
 
         let last = self.steps.len() - 1;
         let mut gradient = self.room(last);
         let Gradient { dn, slopes } = &mut gradient;
-        let shape = &self.steps[last].layer.shape;
-        for t in shape.blocks() {
-            let at = elements(&t, shape.outputs);
-            self.steps[last].slopes(&t, &dz[at.clone()], &mut dn[at], slopes, &mut scratch.y);
+        let step = &self.steps[last];
+        for t in step.layer.shape.blocks() {
+            let at = elements(&t, step.layer.shape.outputs);
+            step.through_own_gelu(step.y(&t, &mut scratch.y), &dz[at.clone()], &mut dn[at], slopes);
         }
         for l in (0..=last).rev() {
             let mut below = (l > 0).then(|| self.room(l - 1));
@@ -146,7 +147,7 @@ impl<F: Lanes> Sample<'_, F> {
         scratch: &mut Scratch<F>,
     ) {
         let (step, shape) = (&self.steps[l], &self.steps[l].layer.shape);
-        let source = if l > 0 { Source::Layer(self.steps[l - 1]) } else { Source::Input(self.x) };
+        let before = l.checked_sub(1).map(|l| &self.steps[l]);
         let affine = step.norm.gradient(step.layer.gamma.as_slice(), &gradient.slopes, shape.rows);
         let dn = &mut gradient.dn;
         for t in shape.blocks() {
@@ -167,20 +168,29 @@ impl<F: Lanes> Sample<'_, F> {
             );
             accumulate(&mut sums.bias, &bias);
 
-            let input = source.rows(&shape.seen(&t), shape.inputs, &mut scratch.seen);
+            let touched = shape.touched(&t);
+            let input = match before {
+                Some(before) => {
+                    let input = &mut scratch.input[..touched.len() * shape.inputs];
+                    before.z_and_slope(&touched, input, &mut scratch.slope, &mut scratch.y);
+                    &*input
+                }
+                None => &self.x[elements(&touched, shape.inputs)],
+            };
             let windows = step.layer.windows(&t, input);
             windows.correlate(t.len(), &dn[at.start..], shape.outputs, &mut sums.weights);
 
             let owned = shape.owned(&t);
             let at_input = elements(&owned, shape.inputs);
-            if let Some(below) = &mut below {
-                let dz = &mut scratch.dz[..at_input.len()];
-                self.phases[l].iter().for_each(|phase| phase.apply(shape, &dn[..at.end], &owned, dz));
-                let Gradient { dn, slopes } = &mut **below;
-                self.steps[l - 1].slopes(&owned, dz, &mut dn[at_input], slopes, &mut scratch.y);
+            let transpose =
+                |out: &mut [F]| self.phases[l].iter().for_each(|phase| phase.apply(shape, &dn[..at.end], &owned, out));
+            if let (Some(before), Some(below)) = (before, &mut below) {
+                let dn = &mut below.dn[at_input.clone()];
+                transpose(dn);
+                let y = before.y.map_or(&scratch.y[..], |y| &y[at_input]);
+                before.through_gelu(y, &scratch.slope, dn, &mut below.slopes);
             } else if !dx.is_empty() {
-                let dx = &mut dx[at_input];
-                self.phases[l].iter().for_each(|phase| phase.apply(shape, &dn[..at.end], &owned, dx));
+                transpose(&mut dx[at_input]);
             }
         }
     }

@@ -83,7 +83,7 @@ fn normalised<'a, F: Lanes>(layer: &'a Layer<F>, norm: &'a Normaliser<F>, x: &'a
 /// Convolution of one sample into `y` [rows, outputs] (nowhere if the layer is transient), and the moments of its channels.
 fn convolve<F: Lanes>(layer: &Layer<F>, source: &Source<F>, y: &mut [F]) -> Moments {
     let shape = &layer.shape;
-    let mut seen = PoolVec::<F>::uninit(shape.seen_size());
+    let mut seen = PoolVec::<F>::uninit(shape.touched_size());
     let mut unkept = PoolVec::<F>::uninit(if layer.transient { shape.block_size() } else { 0 });
     let mut total: Option<Moments> = None;
     for t in shape.blocks() {

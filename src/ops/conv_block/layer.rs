@@ -91,9 +91,15 @@ impl Shape {
         self.block_rows().min(self.rows) * self.outputs
     }
 
-    /// Elements of input that a block of rows may see.
-    pub(super) fn seen_size(&self) -> usize {
-        let rows = self.block_rows().saturating_mul(self.stride).saturating_add(self.kernel);
+    /// Input rows that a block of rows sees or owns.
+    pub(super) fn touched(&self, t: &Range<usize>) -> Range<usize> {
+        let seen = self.seen(t);
+        seen.start..seen.end.max(self.owned(t).end)
+    }
+
+    /// Elements of input that a block of rows may touch.
+    pub(super) fn touched_size(&self) -> usize {
+        let rows = (self.block_rows() + 1).saturating_mul(self.stride).saturating_add(self.kernel);
         rows.min(self.time) * self.inputs
     }
 }

@@ -76,14 +76,53 @@ impl<F: Lanes> Normalised<'_, F> {
         }
     }
 
-    /// Writes dn = dz · GELU′(n), n = γ · ŷ + β, of these rows, and adds to its sums.
-    pub(super) fn slopes(&self, rows: &Range<usize>, dz: &[F], dn: &mut [F], sums: &mut Slopes, scratch: &mut [F]) {
+    /// Writes z and GELU′(γ · ŷ + β) of these rows; their convolution is then in `scratch` if it is not stored.
+    pub(super) fn z_and_slope(&self, rows: &Range<usize>, z: &mut [F], slope: &mut [F], scratch: &mut [F]) {
+        let (scale, offset) = self.norm.affine(self.layer.gamma.as_slice(), self.layer.beta.as_slice());
+        sweep(
+            rows.len(),
+            [&scale, &offset],
+            [self.y(rows, scratch)],
+            [z, slope],
+            [],
+            self.channels(),
+            #[inline(always)]
+            |[a, b], [y], _| {
+                let n = y.mul_add(a, b);
+                let (cdf, density) = n.normal();
+                ([n * cdf, n.mul_add(density, cdf)], [])
+            },
+        );
+    }
+
+    /// Turns `dn`, which holds dz of some rows with convolution `y`, into dn = dz · slope, and adds to its sums.
+    pub(super) fn through_gelu(&self, y: &[F], slope: &[F], dn: &mut [F], sums: &mut Slopes) {
         let channels = self.channels();
         let (mut plain, mut weighted) = (vec![F::ZERO; channels], vec![F::ZERO; channels]);
         sweep(
-            rows.len(),
+            dn.len() / channels,
+            [&self.norm.scale, &self.norm.offset],
+            [y, slope],
+            [dn],
+            [&mut plain, &mut weighted],
+            channels,
+            #[inline(always)]
+            |[scale, offset], [y, slope], [dz]| {
+                let dn = dz * slope;
+                ([dn], [dn, dn * y.mul_add(scale, offset)])
+            },
+        );
+        sums.add(&plain, &weighted);
+    }
+
+    /// The same from `dz` to `dn`, making the slope on the way.
+    pub(super) fn through_own_gelu(&self, y: &[F], dz: &[F], dn: &mut [F], sums: &mut Slopes) {
+        let channels = self.channels();
+        let (mut plain, mut weighted) = (vec![F::ZERO; channels], vec![F::ZERO; channels]);
+        sweep(
+            dn.len() / channels,
             [&self.norm.scale, &self.norm.offset, self.layer.gamma.as_slice(), self.layer.beta.as_slice()],
-            [self.y(rows, scratch), dz],
+            [y, dz],
             [dn],
             [&mut plain, &mut weighted],
             channels,

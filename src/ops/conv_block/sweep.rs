@@ -5,9 +5,9 @@
 use crate::device::Real;
 use crate::device::simd::vectorised;
 
-/// Channels that are taken down all rows together: two of the widest registers of `f32`, so that coefficients and sums stay
-/// in registers.
-const WIDE: usize = 32;
+/// Channels that are taken down all rows together: four of the widest registers of `f32`, so that coefficients and sums stay
+/// in registers or on the stack, and each visit to a row reads whole cache lines.
+const WIDE: usize = 64;
 /// As above, for what is left.
 const NARROW: usize = 8;
 
