@@ -1,5 +1,7 @@
 //! Contiguous row-major arrays: a shape over shared flat memory.
 
+mod transfer;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -75,7 +77,7 @@ impl Tensor {
     }
 
     /// Where it lives.
-    pub fn device(&self) -> Device {
+    pub fn device(&self) -> &Device {
         self.data.device()
     }
 
@@ -104,13 +106,19 @@ impl Tensor {
         F::slice_mut(Arc::get_mut(&mut self.data)?).map(|all| &mut all[range])
     }
 
-    /// Elements as `f64`, whatever the element type.
+    /// Elements as `f64`, whatever the element type and device.
     pub fn to_f64(&self) -> Vec<f64> {
+        if !self.device().is_cpu() {
+            return self.to_host().expect("the device answers").to_f64();
+        }
         crate::with_real!(self.dtype(), F => self.as_slice::<F>().iter().map(|x| x.f64()).collect())
     }
 
-    /// Elements as `f32`, whatever the element type.
+    /// Elements as `f32`, whatever the element type and device.
     pub fn to_f32(&self) -> Vec<f32> {
+        if !self.device().is_cpu() {
+            return self.to_host().expect("the device answers").to_f32();
+        }
         crate::with_real!(self.dtype(), F => self.as_slice::<F>().iter().map(|x| x.f64() as f32).collect())
     }
 
@@ -123,6 +131,10 @@ impl Tensor {
     /// Adds `other` element-wise, in place where the memory is not shared.
     pub fn add_assign(&mut self, other: &Tensor) {
         assert_eq!(self.len(), other.len(), "adding {:?} to {:?}", other.shape, self.shape);
+        if !self.device().is_cpu() {
+            *self = crate::ops::add::sum(self, other).expect("the device answers");
+            return;
+        }
         crate::with_real!(self.dtype(), F => {
             if self.as_mut_slice::<F>().is_none() {
                 *self = Tensor::from_slice(&self.shape, self.as_slice::<F>());

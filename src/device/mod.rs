@@ -3,32 +3,102 @@
 //! | concept | type | meaning |
 //! |---|---|---|
 //! | device | [`Device`] | what executes an operation |
-//! | element type | [`DType`] | `f32` everywhere; `f64` for gradient checks on the CPU |
-//! | buffer | [`Buffer`] | flat memory of one device and element type, from a reusing pool |
-//! | scalar | [`Real`] | what CPU kernels are generic over |
+//! | element type | [`DType`] | `f32` everywhere; `f64` for gradient checks on the CPU; `bf16` for activations on a GPU |
+//! | buffer | [`Buffer`] | flat memory of one device and element type; on the CPU from a reusing pool |
+//! | scalar | [`Real`] | what CPU code is generic over |
+//! | storage | [`Storage`] | what kernels are generic over |
+//! | kernel | [`kernels`] | one typed function for each CUDA kernel |
+//! | launch | [`Launch`] | the grid a kernel runs on |
 
 mod buffer;
+mod cuda;
+pub mod emulated;
+pub(crate) mod kernels;
+mod launch;
+mod memory;
 mod pool;
 mod real;
 pub mod simd;
 
+use std::fmt;
+use std::sync::Arc;
+
 pub use buffer::Buffer;
+pub use cuda::Cuda;
+pub use emulated::Emulator;
+pub use launch::{In, Launch, Out, Storage};
+pub use memory::Memory;
 pub use pool::PoolVec;
 pub use real::Real;
 
+use crate::error::{Error, Result};
+
 /// What executes operations. A closed enum: each operation matches on it once, where it launches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Device {
     /// Plain Rust on all cores; always there, and the oracle for every other device.
     Cpu,
+    /// The CUDA kernels on the CPU, one fiber for each CUDA thread: for tests, on small shapes.
+    Emulated(Arc<Emulator>),
+    /// An NVIDIA GPU.
+    Cuda(Arc<Cuda>),
 }
 
 impl Device {
+    /// The first NVIDIA GPU, or why there is none to be had.
+    pub fn cuda() -> Result<Self> {
+        Ok(Device::Cuda(Arc::new(Cuda::open(0)?)))
+    }
+
+    /// A new emulated device whose threads run in an order drawn from `seed`.
+    pub fn emulated(seed: u64) -> Result<Self> {
+        Ok(Device::Emulated(Arc::new(Emulator::new(seed)?)))
+    }
+
     /// Name as used in `device=…` and in reports.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Device::Cpu => "cpu",
+            Device::Emulated(_) => "emulated",
+            Device::Cuda(_) => "cuda",
         }
+    }
+
+    /// Whether operations run as plain Rust rather than as kernels.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self, Device::Cpu)
+    }
+
+    /// `blocks` blocks along x of a kernel to be named next.
+    pub fn launch(&self, blocks: usize) -> Launch<'_> {
+        Launch::new(self, blocks)
+    }
+
+    /// Refuses an operation that has no kernel.
+    pub(crate) fn cpu_only(&self, operation: &str) -> Result<()> {
+        if self.is_cpu() { Ok(()) } else { Err(self.error(format!("{operation} has no kernel"))) }
+    }
+
+    /// An error of this device.
+    pub(crate) fn error(&self, reason: impl Into<String>) -> Error {
+        Error::Device { device: self.name().to_owned(), reason: reason.into() }
+    }
+}
+
+impl PartialEq for Device {
+    fn eq(&self, other: &Device) -> bool {
+        match (self, other) {
+            (Device::Cpu, Device::Cpu) => true,
+            (Device::Emulated(a), Device::Emulated(b)) => Arc::ptr_eq(a, b),
+            (Device::Cuda(a), Device::Cuda(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -37,11 +107,24 @@ impl Device {
 pub enum DType {
     /// 32-bit floats: training and inference.
     F32,
-    /// 64-bit floats: gradient checks and golden vectors.
+    /// 64-bit floats: gradient checks and golden vectors, on the CPU.
     F64,
+    /// The upper half of an `f32`: activations on a GPU.
+    BF16,
 }
 
-/// Runs `$body` with the type alias `$F` bound to the Rust type of `$dtype`.
+impl DType {
+    /// Bytes of an element.
+    pub fn bytes(self) -> usize {
+        match self {
+            DType::F32 => 4,
+            DType::F64 => 8,
+            DType::BF16 => 2,
+        }
+    }
+}
+
+/// Runs `$body` with the type alias `$F` bound to the Rust type of `$dtype`, on the CPU.
 #[macro_export]
 macro_rules! with_real {
     ($dtype:expr, $F:ident => $body:expr) => {
@@ -54,6 +137,25 @@ macro_rules! with_real {
                 type $F = f64;
                 $body
             }
+            $crate::device::DType::BF16 => unreachable!("the CPU holds no bf16 tensors"),
+        }
+    };
+}
+
+/// Runs `$body` with the type alias `$T` bound to the storage type of `$dtype`, for a kernel.
+#[macro_export]
+macro_rules! with_storage {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::device::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::device::DType::BF16 => {
+                type $T = half::bf16;
+                $body
+            }
+            $crate::device::DType::F64 => unreachable!("kernels store no f64 tensors"),
         }
     };
 }

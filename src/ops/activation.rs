@@ -4,13 +4,13 @@
 
 use rayon::prelude::*;
 
-use super::{Case, Input, parallel_map, parallel_zip};
+use super::{Case, Input, elementwise, parallel_map, parallel_zip};
 use crate::device::simd::vectorised;
-use crate::device::{PoolVec, Real};
+use crate::device::{PoolVec, Real, kernels};
 use crate::error::Result;
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
-use crate::with_real;
+use crate::{with_real, with_storage};
 
 /// x·Φ(x).
 #[inline(always)]
@@ -30,6 +30,9 @@ const GRAIN: usize = 16 * 1024;
 
 /// GELU of every element.
 pub fn gelu(tape: &Tape, x: &Var) -> Result<Var> {
+    if !x.value().device().is_cpu() {
+        return launch_gelu(tape, x);
+    }
     let value = with_real!(x.dtype(), F => gelu_forward::<F>(x.value()));
     let x_value = x.value().clone();
     Ok(tape
@@ -63,6 +66,9 @@ fn gelu_backward<F: Real>(x: &Tensor, dy: &Tensor) -> Tensor {
 
 /// max(x, 0) of every element.
 pub fn relu(tape: &Tape, x: &Var) -> Result<Var> {
+    if !x.value().device().is_cpu() {
+        return launch_relu(tape, x);
+    }
     let value = with_real!(x.dtype(), F => {
         Tensor::from_pool(x.shape(), parallel_map(x.value().as_slice::<F>(), |x| x.max(F::ZERO)))
     });
@@ -74,6 +80,34 @@ pub fn relu(tape: &Tape, x: &Var) -> Result<Var> {
             vec![Some(Tensor::from_pool(dy.shape(), dx))]
         }))
     }))
+}
+
+fn launch_gelu(tape: &Tape, x: &Var) -> Result<Var> {
+    let x_value = x.value().clone();
+    let mut y = Tensor::uninit_on(x_value.device(), x.shape(), x.dtype())?;
+    with_storage!(x.dtype(), T => {
+        kernels::activation::gelu::<T>(elementwise(&x_value), x_value.input(), y.output(), y.len())?;
+        Ok(tape.record(y, &[x], move |dy| {
+            let mut dx = Tensor::uninit_on(dy.device(), dy.shape(), dy.dtype())?;
+            let grid = elementwise(dy);
+            kernels::activation::gelu_backward::<T>(grid, dy.input(), x_value.input(), dx.output(), dy.len())?;
+            Ok(vec![Some(dx)])
+        }))
+    })
+}
+
+fn launch_relu(tape: &Tape, x: &Var) -> Result<Var> {
+    let mut y = Tensor::uninit_on(x.value().device(), x.shape(), x.dtype())?;
+    with_storage!(x.dtype(), T => {
+        kernels::activation::relu::<T>(elementwise(x.value()), x.value().input(), y.output(), y.len())?;
+        let kept = y.clone();
+        Ok(tape.record(y, &[x], move |dy| {
+            let mut dx = Tensor::uninit_on(dy.device(), dy.shape(), dy.dtype())?;
+            let grid = elementwise(dy);
+            kernels::activation::relu_backward::<T>(grid, dy.input(), kept.input(), dx.output(), dy.len())?;
+            Ok(vec![Some(dx)])
+        }))
+    })
 }
 
 /// Configurations for the gradient suite.

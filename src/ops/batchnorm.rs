@@ -33,6 +33,7 @@ fn check(x: &Var, gamma: &Var, beta: &Var) -> Result<(usize, usize)> {
 
 /// Normalises by the batch's own statistics (training; at least two samples) and returns these.
 pub fn batchnorm(tape: &Tape, x: &Var, gamma: &Var, beta: &Var) -> Result<(Var, BatchStatistics)> {
+    x.value().device().cpu_only("batchnorm")?;
     let (n, d) = check(x, gamma, beta)?;
     if n < 2 {
         return Err(Error::op("batchnorm", "batch", "at least 2 samples in training", n.to_string()));
@@ -60,6 +61,7 @@ pub fn batchnorm(tape: &Tape, x: &Var, gamma: &Var, beta: &Var) -> Result<(Var, 
 
 /// Normalises by running statistics (evaluation): no gradient flows.
 pub fn batchnorm_frozen(x: &Var, gamma: &Var, beta: &Var, mean: &[f32], variance: &[f32]) -> Result<Var> {
+    x.value().device().cpu_only("batchnorm")?;
     let (n, d) = check(x, gamma, beta)?;
     Ok(Var::constant(with_real!(x.dtype(), F => {
         let mut normed = PoolVec::<F>::uninit(n * d);
@@ -106,6 +108,6 @@ fn backward<F: Real>(dy: &Tensor, normed: &[F], scale: &[F], gamma: &Tensor) -> 
 
 /// Configurations for the gradient suite.
 pub fn cases() -> Vec<Case> {
-    let inputs = vec![Input::within(&[6, 5], -2.0, 3.0), Input::within(&[5], 0.5, 1.5), Input::new(&[5])];
+    let inputs = vec![Input::within(&[6, 5], -2.0, 3.0), Input::within(&[5], 0.5, 1.5).vector(), Input::new(&[5]).vector()];
     vec![Case::new("batchnorm", inputs, |t, v| Ok(batchnorm(t, &v[0], &v[1], &v[2])?.0))]
 }

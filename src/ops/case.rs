@@ -1,6 +1,6 @@
 //! Test cases of operations, and the checks that every one of them goes through.
 
-use crate::device::DType;
+use crate::device::{DType, Device};
 use crate::error::Result;
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
@@ -12,6 +12,8 @@ pub struct Input {
     pub shape: Vec<usize>,
     /// Values are uniform in this range.
     pub range: (f64, f64),
+    /// Whether it stays `f32` on a device that stores activations and matrices as `bf16`.
+    pub vector: bool,
 }
 
 impl Input {
@@ -22,7 +24,13 @@ impl Input {
 
     /// Uniform in [low, high).
     pub fn within(shape: &[usize], low: f64, high: f64) -> Self {
-        Input { shape: shape.to_vec(), range: (low, high) }
+        Input { shape: shape.to_vec(), range: (low, high), vector: false }
+    }
+
+    /// A vector of parameters (bias, scale): `f32` on every device.
+    pub fn vector(mut self) -> Self {
+        self.vector = true;
+        self
     }
 }
 
@@ -66,6 +74,10 @@ impl Case {
 
     /// Output and input gradients for inputs `values`, with upstream gradient cos(i) at output element i.
     pub fn run(&self, values: &[Vec<f64>], dtype: DType) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
+        self.run_with(values, dtype, upstream)
+    }
+
+    fn run_with(&self, values: &[Vec<f64>], dtype: DType, upstream: impl Fn(usize) -> f64) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
         let tape = Tape::recording();
         let vars: Vec<Var> =
             self.inputs.iter().zip(values).map(|(i, v)| tape.leaf(Tensor::from_f64(&i.shape, v, dtype))).collect();
@@ -76,6 +88,36 @@ impl Case {
         let gradients =
             vars.iter().map(|v| grads.take(v).map_or_else(|| vec![0.0; v.value().len()], |g| g.to_f64())).collect();
         Ok((output, gradients))
+    }
+
+    /// Output and input gradients on a device that stores activations as `dtype`.
+    fn run_on(&self, values: &[Vec<f64>], device: &Device, dtype: DType) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
+        let tape = Tape::recording();
+        let place = |(input, values): (&Input, &Vec<f64>)| {
+            let host = Tensor::from_f64(&input.shape, values, DType::F32);
+            Ok(tape.leaf(host.to_device(device, if input.vector { DType::F32 } else { dtype })?))
+        };
+        let vars: Vec<Var> = self.inputs.iter().zip(values).map(place).collect::<Result<_>>()?;
+        let y = (self.apply)(&tape, &vars)?;
+        let output = y.value().to_f64();
+        let seed: Vec<f64> = (0..output.len()).map(|i| nearest(upstream(i), dtype)).collect();
+        let seed = Tensor::from_f64(y.shape(), &seed, DType::F32).to_device(device, y.dtype())?;
+        let mut grads = tape.backward(&y, seed)?;
+        let gradient = |v: &Var| grads.take(v).map_or_else(|| vec![0.0; v.value().len()], |g| g.to_f64());
+        Ok((output, vars.iter().map(gradient).collect()))
+    }
+
+    /// Largest difference between `device`, storing activations as `dtype`, and the CPU in `f64` on the same (rounded) inputs,
+    /// over output and gradients, relative to the largest element of each (at least 1).
+    pub fn device_error(&self, device: &Device, dtype: DType) -> Result<f64> {
+        let round = |(input, values): (&Input, Vec<f64>)| {
+            let dtype = if input.vector { DType::F32 } else { dtype };
+            values.into_iter().map(|x| nearest(x, dtype)).collect()
+        };
+        let values: Vec<Vec<f64>> = self.inputs.iter().zip(self.values()).map(round).collect();
+        let (y, g) = self.run_with(&values, DType::F64, |i| nearest(upstream(i), dtype))?;
+        let (y_device, g_device) = self.run_on(&values, device, dtype)?;
+        Ok(g.iter().zip(&g_device).fold(difference(&y, &y_device), |m, (a, b)| m.max(difference(a, b))))
     }
 
     fn objective(&self, values: &[Vec<f64>]) -> Result<f64> {
@@ -120,11 +162,23 @@ impl Case {
             self.values().into_iter().map(|v| v.into_iter().map(|x| f64::from(x as f32)).collect()).collect();
         let (y64, g64) = self.run(&values, DType::F64)?;
         let (y32, g32) = self.run(&values, DType::F32)?;
-        let error = |a: &[f64], b: &[f64]| {
-            let scale = a.iter().fold(1.0f64, |m, x| m.max(x.abs()));
-            a.iter().zip(b).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / scale
-        };
-        Ok(g64.iter().zip(&g32).fold(error(&y64, &y32), |m, (a, b)| m.max(error(a, b))))
+        Ok(g64.iter().zip(&g32).fold(difference(&y64, &y32), |m, (a, b)| m.max(difference(a, b))))
+    }
+}
+
+/// Largest difference relative to the largest element of `a` (at least 1); a NaN anywhere is infinitely far.
+fn difference(a: &[f64], b: &[f64]) -> f64 {
+    let scale = a.iter().fold(1.0f64, |m, x| m.max(x.abs()));
+    let far = |d: f64| if d.is_nan() { f64::INFINITY } else { d };
+    a.iter().zip(b).fold(0.0f64, |m, (a, b)| m.max(far((a - b).abs()))) / scale
+}
+
+/// The value that `dtype` stores for `x`.
+fn nearest(x: f64, dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => x,
+        DType::F32 => f64::from(x as f32),
+        DType::BF16 => half::bf16::from_f32(x as f32).to_f64(),
     }
 }
 

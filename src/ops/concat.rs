@@ -16,6 +16,7 @@ pub fn concat(tape: &Tape, parts: &[&Var]) -> Result<Var> {
     let widths: Vec<usize> = parts.iter().map(|p| p.value().cols()).collect();
     let total: usize = widths.iter().sum();
     let Some(first) = parts.first() else { return Err(Error::op("concat", "parts", "at least one", "none")) };
+    first.value().device().cpu_only("concat")?;
     let value = with_real!(first.dtype(), F => {
         let mut y = PoolVec::<F>::uninit(rows * total);
         let mut column = 0;

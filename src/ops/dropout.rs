@@ -51,6 +51,7 @@ impl Dropout {
 /// Dropout of every element, or `x` itself where there is none.
 pub fn dropout(tape: &Tape, x: &Var, dropout: Option<Dropout>) -> Result<Var> {
     let Some(dropout) = dropout else { return Ok(x.clone()) };
+    x.value().device().cpu_only("dropout")?;
     let value = with_real!(x.dtype(), F => dropout.apply::<F>(x.value()));
     Ok(tape.record(value, &[x], move |dy| Ok(vec![Some(with_real!(dy.dtype(), F => dropout.apply::<F>(dy)))])))
 }

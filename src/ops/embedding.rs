@@ -11,6 +11,7 @@ use crate::with_real;
 
 /// Rows of `table` [V, d] at `index` (each < V) → [N, d].
 pub fn embedding(tape: &Tape, table: &Var, index: &Arc<[u32]>) -> Result<Var> {
+    table.value().device().cpu_only("embedding")?;
     let (rows, d) = (table.value().rows(), table.value().cols());
     if let Some(bad) = index.iter().find(|&&i| i as usize >= rows) {
         return Err(Error::op("embedding", "index", format!("less than {rows}"), bad.to_string()));

@@ -17,6 +17,7 @@ fn taps(t: usize, n: usize, length: usize) -> (usize, usize, f64) {
 
 /// Stretches every sample from its length in `from` to its length in `to`: [ΣT, d] → [Σn, d].
 pub fn interpolate(tape: &Tape, x: &Var, from: &Ragged, to: &Ragged) -> Result<Var> {
+    x.value().device().cpu_only("interpolate")?;
     let d = x.value().cols();
     let fits = from.batch() == to.batch() && (0..from.batch()).all(|b| from.length(b) > 0 || to.length(b) == 0);
     if x.shape() != [from.total(), d] || !fits {

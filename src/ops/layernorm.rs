@@ -4,13 +4,14 @@
 
 use rayon::prelude::*;
 
+use super::reduce::sum_rows;
 use super::{Case, Input, column_sums, for_rows};
 use crate::device::simd::vectorised;
-use crate::device::{PoolVec, Real};
+use crate::device::{DType, In, PoolVec, Real, kernels};
 use crate::error::{Error, Result};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
-use crate::with_real;
+use crate::{with_real, with_storage};
 
 /// ε of every normalisation in the model (PyTorch's default).
 pub const EPSILON: f64 = 1e-5;
@@ -24,6 +25,9 @@ pub fn layernorm(tape: &Tape, x: &Var, residual: Option<&Var>, gamma: &Var, beta
     }
     if let Some(r) = residual.filter(|r| r.shape() != x.shape()) {
         return Err(Error::op("layernorm", "residual", format!("{:?}", x.shape()), format!("{:?}", r.shape())));
+    }
+    if !x.value().device().is_cpu() {
+        return launch(tape, x, residual, gamma, beta);
     }
     let gamma_value = gamma.value().clone();
     with_real!(x.dtype(), F => {
@@ -135,15 +139,64 @@ fn backward<F: Real>(dy: &Tensor, normed: &[F], scale: &[F], gamma: &Tensor) -> 
     (Tensor::from_pool(dy.shape(), ds), dgamma, dbeta)
 }
 
+/// Rows of a block in `kernels/layernorm.cu`.
+const WARPS: usize = 8;
+/// Blocks of the backward pass: each sums the parameters' gradients over its rows.
+const BACKWARD_BLOCKS: usize = 256;
+/// Columns that a warp holds with one chunk, and the numbers of chunks there are.
+const CHUNK: usize = 256;
+const CHUNKS: [usize; 4] = [1, 2, 4, 8];
+
+fn launch(tape: &Tape, x: &Var, residual: Option<&Var>, gamma: &Var, beta: &Var) -> Result<Var> {
+    let (rows, d) = (x.value().rows(), x.value().cols());
+    let widest = CHUNKS[3] * CHUNK;
+    let chunks = CHUNKS.into_iter().find(|c| c * CHUNK >= d);
+    let chunks = chunks.ok_or_else(|| Error::op("layernorm", "x", format!("≤ {widest} columns"), d.to_string()))?;
+    let inputs: Vec<&Var> = [x].into_iter().chain(residual).chain([gamma, beta]).collect();
+    let (x, residual, gamma, beta) = (x.value().clone(), residual.map(|r| r.value().clone()), gamma.value().clone(), beta.value());
+    let device = x.device().clone();
+    let mut y = Tensor::uninit_on(&device, x.shape(), x.dtype())?;
+    let mut mean = Tensor::uninit_on(&device, &[rows], DType::F32)?;
+    let mut scale = Tensor::uninit_on(&device, &[rows], DType::F32)?;
+    let (grid, n, epsilon) = (device.launch(rows.div_ceil(WARPS)), rows as i32, EPSILON as f32);
+    with_storage!(x.dtype(), T => {
+        let r = residual.as_ref().map_or(In::NULL, |r| r.input::<T>());
+        let (y_out, mean_out, scale_out) = (y.output(), mean.output(), scale.output());
+        kernels::layernorm::forward::<T>(
+            grid, chunks, x.input(), r, gamma.input(), beta.input(), y_out, mean_out, scale_out, epsilon, n, d as i32,
+        )?;
+    });
+    Ok(tape.record(y, &inputs, move |dy| {
+        let blocks = rows.div_ceil(WARPS).clamp(1, BACKWARD_BLOCKS);
+        let mut ds = Tensor::uninit_on(&device, dy.shape(), dy.dtype())?;
+        let mut partial = Tensor::uninit_on(&device, &[blocks, 2 * d], DType::F32)?;
+        with_storage!(dy.dtype(), T => {
+            let r = residual.as_ref().map_or(In::NULL, |r| r.input::<T>());
+            let (ds_out, partial_out) = (ds.output(), partial.output());
+            kernels::layernorm::backward::<T>(
+                device.launch(blocks), chunks, dy.input(), x.input(), r, gamma.input(), mean.input(), scale.input(),
+                ds_out, partial_out, n, d as i32,
+            )?;
+        });
+        let both = sum_rows(&partial)?;
+        let ds = Some(ds);
+        let mut grads = vec![ds.clone()];
+        grads.extend(residual.is_some().then_some(ds));
+        grads.extend([Some(both.view(0, &[d])), Some(both.view(d, &[d]))]);
+        Ok(grads)
+    }))
+}
+
 /// Configurations for the gradient suite.
 pub fn cases() -> Vec<Case> {
-    let shapes = |n: usize| {
-        let mut inputs = vec![Input::within(&[5, 7], -2.0, 3.0); n];
-        inputs.extend([Input::within(&[7], 0.5, 1.5), Input::new(&[7])]);
+    let sized = |n: usize, rows: usize, d: usize| {
+        let mut inputs = vec![Input::within(&[rows, d], -2.0, 3.0); n];
+        inputs.extend([Input::within(&[d], 0.5, 1.5).vector(), Input::new(&[d]).vector()]);
         inputs
     };
     vec![
-        Case::new("layernorm", shapes(1), |t, v| layernorm(t, &v[0], None, &v[1], &v[2])),
-        Case::new("layernorm with residual", shapes(2), |t, v| layernorm(t, &v[0], Some(&v[1]), &v[2], &v[3])),
+        Case::new("layernorm", sized(1, 5, 7), |t, v| layernorm(t, &v[0], None, &v[1], &v[2])),
+        Case::new("layernorm of wide rows", sized(2, 11, 264), |t, v| layernorm(t, &v[0], Some(&v[1]), &v[2], &v[3])),
+        Case::new("layernorm with residual", sized(2, 5, 7), |t, v| layernorm(t, &v[0], Some(&v[1]), &v[2], &v[3])),
     ]
 }

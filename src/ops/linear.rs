@@ -12,6 +12,7 @@ use crate::with_real;
 
 /// y = x·Wᵀ + b over the last axis of `x`.
 pub fn linear(tape: &Tape, x: &Var, weight: &Var, bias: &Var) -> Result<Var> {
+    x.value().device().cpu_only("linear")?;
     let (rows, inputs) = (x.value().rows(), x.value().cols());
     let &[outputs, expected] = weight.shape() else {
         return Err(Error::op("linear", "weight", "[out, in]", format!("{:?}", weight.shape())));
@@ -61,7 +62,7 @@ fn forward<F: Real>(shape: &[usize], x: &Tensor, weight: &Tensor, bias: &Tensor)
 pub fn cases() -> Vec<Case> {
     [(1, 1, 1), (5, 3, 4), (33, 7, 2)]
         .map(|(rows, inputs, outputs)| {
-            let inputs = vec![Input::new(&[rows, inputs]), Input::new(&[outputs, inputs]), Input::new(&[outputs])];
+            let inputs = vec![Input::new(&[rows, inputs]), Input::new(&[outputs, inputs]), Input::new(&[outputs]).vector()];
             Case::new(format!("linear {rows} rows"), inputs, |t, v| linear(t, &v[0], &v[1], &v[2]))
         })
         .into()

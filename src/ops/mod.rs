@@ -6,6 +6,7 @@
 mod case;
 mod parallel;
 mod ragged;
+mod reduce;
 
 pub mod activation;
 pub mod add;
@@ -23,5 +24,5 @@ pub mod positions;
 pub mod vicreg;
 
 pub use case::{Case, Input, all_cases};
-pub(crate) use parallel::{column_sums, for_rows, parallel_map, parallel_zip};
+pub(crate) use parallel::{column_sums, elementwise, for_rows, parallel_map, parallel_zip};
 pub use ragged::Ragged;

@@ -3,7 +3,8 @@
 
 use rayon::prelude::*;
 
-use crate::device::Real;
+use crate::device::{Launch, Real};
+use crate::tensor::Tensor;
 use crate::device::simd::vectorised;
 
 /// Elements one task handles: enough to hide the cost of handing it out, small enough to stay in a core's cache.
@@ -53,3 +54,11 @@ pub(crate) fn column_sums<F: Real>(x: &[F], cols: usize) -> crate::device::PoolV
     }
     total
 }
+
+/// The grid of a kernel that handles [`PER_BLOCK`] elements of `x` in each block.
+pub(crate) fn elementwise(x: &Tensor) -> Launch<'_> {
+    x.device().launch(x.len().div_ceil(PER_BLOCK))
+}
+
+/// Elements of one block of an element-wise kernel: ELEMENTWISE in `kernels/common.cuh`.
+const PER_BLOCK: usize = 2048;

@@ -9,6 +9,7 @@ use crate::with_real;
 
 /// x [ΣT, d] → [B, d]; every sample has at least one row.
 pub fn mean_pool(tape: &Tape, x: &Var, rows: &Ragged) -> Result<Var> {
+    x.value().device().cpu_only("mean_pool")?;
     let d = x.value().cols();
     if x.shape() != [rows.total(), d] || (0..rows.batch()).any(|b| rows.length(b) == 0) {
         let got = format!("{:?}", x.shape());

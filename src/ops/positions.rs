@@ -11,6 +11,7 @@ use crate::with_real;
 
 /// x [ΣT, d] plus `table` [maximum length, d], restarting at every sample.
 pub fn add_positions(tape: &Tape, x: &Var, table: &Var, rows: &Ragged) -> Result<Var> {
+    x.value().device().cpu_only("add_positions")?;
     let (longest, d) = (table.value().rows(), table.value().cols());
     if x.shape() != [rows.total(), d] || rows.longest() > longest {
         let got = format!("{:?} with samples of up to {} rows", x.shape(), rows.longest());

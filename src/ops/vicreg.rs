@@ -117,6 +117,7 @@ impl<F: Real> Side<F> {
 
 /// The weighted loss (a scalar) and its unweighted terms.
 pub fn vicreg(tape: &Tape, x: &Var, y: &Var, spec: &VicregSpec) -> Result<(Var, VicregTerms)> {
+    x.value().device().cpu_only("vicreg")?;
     let &[n, d] = x.shape() else {
         return Err(Error::op("vicreg", "x", "[batch ≥ 2, dimensions]", format!("{:?}", x.shape())));
     };

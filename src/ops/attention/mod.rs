@@ -39,6 +39,7 @@ impl AttentionSpec {
 
 /// softmax(Q·Kᵀ/√d_k)·V per sample and head: q [ΣTq, d], k and v [ΣTk, d] → [ΣTq, d].
 pub fn attention(tape: &Tape, q: &Var, k: &Var, v: &Var, spec: &AttentionSpec) -> Result<Var> {
+    q.value().device().cpu_only("attention")?;
     let d = q.value().cols();
     if spec.heads == 0 || !d.is_multiple_of(spec.heads) {
         return Err(Error::op("attention", "heads", format!("a divisor of {d}"), spec.heads.to_string()));

@@ -72,6 +72,7 @@ pub struct ConvLayer<'a> {
 
 /// The blocks `layers`, one after the other, on x [batch, time, inputs].
 pub fn conv_stack(tape: &Tape, x: &Var, layers: &[ConvLayer]) -> Result<Var> {
+    x.value().device().cpu_only("conv_stack")?;
     let &[batch, mut time, mut channels] = x.shape() else {
         return Err(Error::op("conv_block", "x", "[batch, time, channels]", format!("{:?}", x.shape())));
     };

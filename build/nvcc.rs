@@ -1,0 +1,58 @@
+//! Fatbins: machine code for every supported GPU, and PTX of the lowest for the driver to compile on those to come.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::entry;
+use super::jobs::{Job, run_all};
+use super::source::Source;
+
+/// Ampere (A100), Ampere (RTX 30, A40), Ada (RTX 40, L40), Hopper with its own instructions (H100, H200).
+const TARGETS: [&str; 4] = ["80", "86", "89", "90a"];
+
+/// One fatbin for each source, or none at all without nvcc.
+pub fn compile_all(root: &Path, out: &Path, sources: &[Source]) -> Result<Vec<Option<PathBuf>>, String> {
+    for name in ["NVCC", "CUDA_HOME", "PATH", "CARGO_TARGET_DIR"] {
+        println!("cargo:rerun-if-env-changed={name}");
+    }
+    let Some(nvcc) = find(root, out) else {
+        println!(
+            "cargo:warning=no nvcc in $NVCC, $CUDA_HOME or PATH: building without CUDA kernels (tools/cuda-toolchain installs one)"
+        );
+        return Ok(vec![None; sources.len()]);
+    };
+    let jobs = sources.iter().map(|source| {
+        let mut command = vec![nvcc.display().to_string(), "-fatbin".into(), "-std=c++17".into(), "-O3".into()];
+        // Line tables let profilers and sanitizers name the source; they change no instruction.
+        command.extend(["-lineinfo", "--threads", "4", "-Werror", "all-warnings", "-I"].map(String::from));
+        command.push(root.join("kernels").display().to_string());
+        for target in TARGETS.iter().filter(|&&t| !source.hopper_only() || t == "90a") {
+            let ptx = if *target == TARGETS[0] { format!(",compute_{target}") } else { String::new() };
+            command.push(format!("-gencode=arch=compute_{target},code=[sm_{target}{ptx}]"));
+        }
+        let output = fatbin(source, out);
+        command.extend([entry::path(source, out).display().to_string(), "-o".into(), output.display().to_string()]);
+        Job { command, output, hash: source.hash }
+    });
+    run_all(jobs.collect())?;
+    Ok(sources.iter().map(|s| Some(fatbin(s, out))).collect())
+}
+
+fn fatbin(source: &Source, out: &Path) -> PathBuf {
+    out.join(format!("{}.fatbin", source.module))
+}
+
+/// $NVCC (`none` forbids it), $CUDA_HOME/bin, PATH, then what tools/cuda-toolchain installs.
+fn find(root: &Path, out: &Path) -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    if let Some(nvcc) = variable("NVCC") {
+        return (nvcc.as_os_str() != "none").then_some(nvcc);
+    }
+    // OUT_DIR is <target>/<profile>/build/<package>/out.
+    let target = out.ancestors().nth(4).map(Path::to_owned);
+    let homes = variable("CUDA_HOME").into_iter().map(|home| home.join("bin"));
+    let path = std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect::<Vec<_>>()).unwrap_or_default();
+    let installed = target.into_iter().chain([root.join("target")]).map(|t| t.join("cuda-toolchain/bin"));
+    let mut candidates = homes.chain(path).chain(installed).map(|folder| folder.join("nvcc"));
+    candidates.find(|nvcc| nvcc.is_file() && Command::new(nvcc).arg("--version").output().is_ok_and(|o| o.status.success()))
+}
