@@ -27,7 +27,8 @@ fn main() {
     println!("cargo:rerun-if-changed={}", root.join("build").display());
     println!("cargo:rerun-if-changed={}", root.join("build.rs").display());
 
-    let sources = source::read_all(&root.join("kernels")).unwrap_or_else(|message| fail(&message));
+    let mut sources = source::read_all(&root.join("kernels")).unwrap_or_else(|message| fail(&message));
+    sources.extend(source::read_all(&root.join("kernels/host")).unwrap_or_else(|message| fail(&message)));
     for source in &sources {
         entry::write(source, &out).unwrap_or_else(|message| fail(&message));
     }

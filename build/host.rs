@@ -30,9 +30,13 @@ pub fn compile_all(root: &Path, out: &Path, sources: &[Source]) -> Result<bool, 
     let mut build = cc::Build::new();
     build.cpp(true).cargo_metadata(false).cargo_warnings(false);
     let compiler = match build.try_get_compiler() {
-        Ok(compiler) if Command::new(compiler.path()).arg("--version").output().is_ok_and(|o| o.status.success()) => compiler,
+        Ok(compiler) if Command::new(compiler.path()).arg("--version").output().is_ok_and(|o| o.status.success()) => {
+            compiler
+        }
         _ => {
-            println!("cargo:warning=no C++ compiler: building without the emulated device, which the tests of the kernels use");
+            println!(
+                "cargo:warning=no C++ compiler: building without the emulated device, which the tests of the kernels use"
+            );
             return Ok(false);
         }
     };

@@ -21,7 +21,7 @@ pub fn compile_all(root: &Path, out: &Path, sources: &[Source]) -> Result<Vec<Op
         );
         return Ok(vec![None; sources.len()]);
     };
-    let jobs = sources.iter().map(|source| {
+    let jobs = sources.iter().filter(|s| !s.emulated_only()).map(|source| {
         let mut command = vec![nvcc.display().to_string(), "-fatbin".into(), "-std=c++17".into(), "-O3".into()];
         // Line tables let profilers and sanitizers name the source; they change no instruction.
         command.extend(["-lineinfo", "--threads", "4", "-Werror", "all-warnings", "-I"].map(String::from));
@@ -35,7 +35,7 @@ pub fn compile_all(root: &Path, out: &Path, sources: &[Source]) -> Result<Vec<Op
         Job { command, output, hash: source.hash }
     });
     run_all(jobs.collect())?;
-    Ok(sources.iter().map(|s| Some(fatbin(s, out))).collect())
+    Ok(sources.iter().map(|s| (!s.emulated_only()).then(|| fatbin(s, out))).collect())
 }
 
 fn fatbin(source: &Source, out: &Path) -> PathBuf {
@@ -54,5 +54,6 @@ fn find(root: &Path, out: &Path) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect::<Vec<_>>()).unwrap_or_default();
     let installed = target.into_iter().chain([root.join("target")]).map(|t| t.join("cuda-toolchain/bin"));
     let mut candidates = homes.chain(path).chain(installed).map(|folder| folder.join("nvcc"));
-    candidates.find(|nvcc| nvcc.is_file() && Command::new(nvcc).arg("--version").output().is_ok_and(|o| o.status.success()))
+    candidates
+        .find(|nvcc| nvcc.is_file() && Command::new(nvcc).arg("--version").output().is_ok_and(|o| o.status.success()))
 }

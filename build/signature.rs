@@ -64,7 +64,10 @@ impl Argument {
     /// The element's C++ name: `T`, `float`, ….
     pub fn element(&self) -> &str {
         let words = self.spelling.split(|c: char| !c.is_alphanumeric() && c != '_');
-        words.filter(|w| !w.is_empty()).find(|w| !["const", "__restrict__", "__grid_constant__"].contains(w)).unwrap_or("")
+        words
+            .filter(|w| !w.is_empty())
+            .find(|w| !["const", "__restrict__", "__grid_constant__"].contains(w))
+            .unwrap_or("")
     }
 }
 
@@ -76,7 +79,9 @@ pub fn parse(text: &str) -> Result<Vec<Kernel>, String> {
     while let Some(at) = text[from..].find("KERNEL(").map(|i| i + from) {
         from = at + "KERNEL(".len();
         let line_start = text[..at].rfind('\n').map_or(0, |i| i + 1);
-        if text[line_start..at].trim_start().starts_with('#') || text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+        if text[line_start..at].trim_start().starts_with('#')
+            || text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
+        {
             continue;
         }
         let line = text[..at].matches('\n').count() + 1;
@@ -110,7 +115,8 @@ fn kernel(text: &str, at: usize) -> Result<Kernel, String> {
     }
     kernel.parameters = parameters.map(|p| (p, Vec::new())).collect();
     for option in options.split(',') {
-        let (key, value) = option.split_once('=').ok_or_else(|| format!("`{}`: expected key = value", option.trim()))?;
+        let (key, value) =
+            option.split_once('=').ok_or_else(|| format!("`{}`: expected key = value", option.trim()))?;
         set_option(&mut kernel, key.trim(), value.trim())?;
     }
     if kernel.threads.is_empty() {

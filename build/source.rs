@@ -21,6 +21,11 @@ impl Source {
     pub fn hopper_only(&self) -> bool {
         self.module.ends_with("_sm90a")
     }
+
+    /// `host/*.cu` serve the emulator's own tests.
+    pub fn emulated_only(&self) -> bool {
+        self.path.parent().is_some_and(|folder| folder.ends_with("host"))
+    }
 }
 
 /// All kernel files, sorted by name.
@@ -52,8 +57,8 @@ pub fn closure(start: &Path) -> BTreeSet<PathBuf> {
         for line in text.lines() {
             let Some(rest) = line.trim_start().strip_prefix("#include \"") else { continue };
             let Some((name, _)) = rest.split_once('"') else { continue };
-            // Next to the including file, or from kernels/.
-            let folders = [path.parent(), start.parent()];
+            // Next to the including file, or from kernels/ (above host/).
+            let folders = [path.parent(), start.parent(), start.parent().and_then(Path::parent)];
             open.extend(folders.into_iter().flatten().map(|f| f.join(name)).find(|p| p.exists() && !seen.contains(p)));
         }
         seen.insert(path);

@@ -62,6 +62,6 @@ void __ubsan_handle_out_of_bounds(void* data, uintptr_t) {
         uint32_t line, column;
     };
     const Position* at = static_cast<const Position*>(data);
-    emulator::hooks->fail("index beyond a local array", at->file, at->line);
+    emulator::hooks->fail("out of bounds: index beyond its array", at->file, at->line);
 }
 }

@@ -149,8 +149,11 @@ impl<'a> Launch<'a> {
         }
     }
 
-    /// The error for a template parameter that no instance was built for.
-    pub(crate) fn not_built(&self, kernel: &str, parameter: &str, value: usize, built: &[usize]) -> Error {
-        self.device.error(format!("kernel {kernel} is built for {parameter} in {built:?}, not {value}"))
+    /// Position of a template parameter's value among those that were built.
+    pub(crate) fn choose(&self, kernel: &str, parameter: &str, value: usize, built: &[usize]) -> Result<usize> {
+        let at = built.iter().position(|&v| v == value);
+        at.ok_or_else(|| {
+            self.device.error(format!("kernel {kernel} is built for {parameter} in {built:?}, not {value}"))
+        })
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod kernels;
 mod launch;
 mod memory;
 mod pool;
+pub mod probe;
 mod real;
 pub mod simd;
 

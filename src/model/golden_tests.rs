@@ -128,7 +128,7 @@ impl Fixture {
             DType::F32 => {
                 self.parameters.flatten::<f32>(&done.vars, &mut gradients).iter().map(|&x| f64::from(x)).collect()
             }
-            DType::F64 => self.parameters.flatten::<f64>(&done.vars, &mut gradients).to_vec(),
+            DType::F64 | DType::BF16 => self.parameters.flatten::<f64>(&done.vars, &mut gradients).to_vec(),
         };
         for (name, _, gradient) in self.parameters.named(&flat) {
             self.close(&format!("64/grad/{name}"), gradient);

@@ -108,6 +108,7 @@ fn backward<F: Real>(dy: &Tensor, normed: &[F], scale: &[F], gamma: &Tensor) -> 
 
 /// Configurations for the gradient suite.
 pub fn cases() -> Vec<Case> {
-    let inputs = vec![Input::within(&[6, 5], -2.0, 3.0), Input::within(&[5], 0.5, 1.5).vector(), Input::new(&[5]).vector()];
+    let inputs =
+        vec![Input::within(&[6, 5], -2.0, 3.0), Input::within(&[5], 0.5, 1.5).vector(), Input::new(&[5]).vector()];
     vec![Case::new("batchnorm", inputs, |t, v| Ok(batchnorm(t, &v[0], &v[1], &v[2])?.0))]
 }

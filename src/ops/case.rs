@@ -77,7 +77,12 @@ impl Case {
         self.run_with(values, dtype, upstream)
     }
 
-    fn run_with(&self, values: &[Vec<f64>], dtype: DType, upstream: impl Fn(usize) -> f64) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
+    fn run_with(
+        &self,
+        values: &[Vec<f64>],
+        dtype: DType,
+        upstream: impl Fn(usize) -> f64,
+    ) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
         let tape = Tape::recording();
         let vars: Vec<Var> =
             self.inputs.iter().zip(values).map(|(i, v)| tape.leaf(Tensor::from_f64(&i.shape, v, dtype))).collect();

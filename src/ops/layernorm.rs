@@ -153,7 +153,8 @@ fn launch(tape: &Tape, x: &Var, residual: Option<&Var>, gamma: &Var, beta: &Var)
     let chunks = CHUNKS.into_iter().find(|c| c * CHUNK >= d);
     let chunks = chunks.ok_or_else(|| Error::op("layernorm", "x", format!("≤ {widest} columns"), d.to_string()))?;
     let inputs: Vec<&Var> = [x].into_iter().chain(residual).chain([gamma, beta]).collect();
-    let (x, residual, gamma, beta) = (x.value().clone(), residual.map(|r| r.value().clone()), gamma.value().clone(), beta.value());
+    let (x, residual, gamma, beta) =
+        (x.value().clone(), residual.map(|r| r.value().clone()), gamma.value().clone(), beta.value());
     let device = x.device().clone();
     let mut y = Tensor::uninit_on(&device, x.shape(), x.dtype())?;
     let mut mean = Tensor::uninit_on(&device, &[rows], DType::F32)?;

@@ -62,7 +62,8 @@ fn forward<F: Real>(shape: &[usize], x: &Tensor, weight: &Tensor, bias: &Tensor)
 pub fn cases() -> Vec<Case> {
     [(1, 1, 1), (5, 3, 4), (33, 7, 2)]
         .map(|(rows, inputs, outputs)| {
-            let inputs = vec![Input::new(&[rows, inputs]), Input::new(&[outputs, inputs]), Input::new(&[outputs]).vector()];
+            let inputs =
+                vec![Input::new(&[rows, inputs]), Input::new(&[outputs, inputs]), Input::new(&[outputs]).vector()];
             Case::new(format!("linear {rows} rows"), inputs, |t, v| linear(t, &v[0], &v[1], &v[2]))
         })
         .into()

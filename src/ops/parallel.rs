@@ -3,9 +3,9 @@
 
 use rayon::prelude::*;
 
+use crate::device::simd::vectorised;
 use crate::device::{Launch, Real};
 use crate::tensor::Tensor;
-use crate::device::simd::vectorised;
 
 /// Elements one task handles: enough to hide the cost of handing it out, small enough to stay in a core's cache.
 const GRAIN: usize = 32 * 1024;

@@ -71,10 +71,11 @@ pub struct Race {
 }
 
 impl Race {
-    /// `thread 3`, `several threads`.
-    pub fn who(&self) -> String {
+    /// `thread 3`, `several threads`, `another block`, as seen from block `run`.
+    pub fn who(&self, run: u32) -> String {
         match self.other.thread {
-            SEVERAL_BLOCKS => "other blocks".into(),
+            SEVERAL_BLOCKS => "another block".into(),
+            _ if self.other.run != run => "another block".into(),
             thread if thread >= SEVERAL_LANES => "several threads".into(),
             thread => format!("thread {thread}"),
         }
@@ -95,7 +96,15 @@ impl Region {
     }
 
     /// Remembers an access inside the region; the race it is part of, if any.
-    pub fn touch(&mut self, address: usize, bytes: usize, write: bool, now: Moment, first_run: u32, fenced: bool) -> Option<Race> {
+    pub fn touch(
+        &mut self,
+        address: usize,
+        bytes: usize,
+        write: bool,
+        now: Moment,
+        first_run: u32,
+        fenced: bool,
+    ) -> Option<Race> {
         if bytes < GRAIN {
             return None;
         }

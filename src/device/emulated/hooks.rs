@@ -2,7 +2,6 @@
 
 use std::backtrace::Backtrace;
 use std::ffi::{CStr, c_char, c_void};
-use std::sync::Once;
 
 use super::POISON;
 use super::block::{Block, Copy, Place, State, current, suspend};
@@ -28,8 +27,6 @@ static HOOKS: Hooks =
 
 /// Hands the hooks to the kernels; returns where they read which thread is running.
 pub(super) fn attach() -> *mut *const c_void {
-    static PAGES: Once = Once::new();
-    PAGES.call_once(|| {});
     let attach = kernels::ATTACH.expect("an emulator is only made where kernels were compiled for it");
     // SAFETY: the table is static and laid out as the kernels expect.
     unsafe { attach(std::ptr::from_ref(&HOOKS).cast()) }
@@ -125,7 +122,11 @@ extern "C" fn access(address: *const c_void, bytes: usize, write: bool, atomic: 
     }
     let (now, first_run, fenced) = (block.now(), block.grid.first_run, block.fenced);
     let verb = if write { "stores to" } else { "loads from" };
-    let shared = block.shared.iter_mut().find(|(_, _, region)| region.contains(address, bytes)).map(|(_, _, r)| (r, "shared memory"));
+    let shared = block
+        .shared
+        .iter_mut()
+        .find(|(_, _, region)| region.contains(address, bytes))
+        .map(|(_, _, r)| (r, "shared memory"));
     let region = shared.or_else(|| {
         let (_, region) = block.memory.range_mut(..=address).next_back()?;
         region.contains(address, bytes).then_some((region, "a buffer"))
@@ -134,7 +135,12 @@ extern "C" fn access(address: *const c_void, bytes: usize, write: bool, atomic: 
         if !write && in_program(address) {
             return;
         }
-        let text = format!("out of bounds: {} {verb} {bytes} bytes at {address:#x}{}{}", block.who(), near(block, address), line());
+        let text = format!(
+            "out of bounds: {} {verb} {bytes} bytes at {address:#x}{}{}",
+            block.who(),
+            near(block, address),
+            line()
+        );
         stop(block, text);
     };
     if atomic {
@@ -142,7 +148,7 @@ extern "C" fn access(address: *const c_void, bytes: usize, write: bool, atomic: 
     }
     let (offset, size) = (address - region.start(), region.bytes);
     if let Some(race) = region.touch(address, bytes, write, now, first_run, fenced) {
-        let other = format!("{} {} it", race.who(), if race.wrote { "wrote" } else { "read" });
+        let other = format!("{} {} it", race.who(now.run), if race.wrote { "wrote" } else { "read" });
         let text = format!(
             "race: {} {verb} byte {offset} of {kind} of {size} bytes, {other} with no barrier between{}",
             block.who(),
@@ -157,15 +163,15 @@ fn near(block: &Block, address: usize) -> String {
     let shared = block.shared.iter().map(|(_, _, region)| (region, "a shared array"));
     let regions = shared.chain(block.memory.values().map(|region| (region, "a buffer")));
     let before = regions.filter(|(r, _)| r.start() <= address).max_by_key(|(r, _)| r.start());
-    before.map_or_else(String::new, |(r, kind)| {
-        format!(", byte {} of {kind} of {} bytes", address - r.start(), r.bytes)
-    })
+    before
+        .map_or_else(String::new, |(r, kind)| format!(", byte {} of {kind} of {} bytes", address - r.start(), r.bytes))
 }
 
 /// The line of the kernel that is being executed, from its debug information.
 fn line() -> String {
     let trace = Backtrace::force_capture().to_string();
-    let place = trace.lines().map(str::trim).find(|l| l.starts_with("at ") && (l.contains(".cu:") || l.contains(".cuh:")));
+    let place =
+        trace.lines().map(str::trim).find(|l| l.starts_with("at ") && (l.contains(".cu:") || l.contains(".cuh:")));
     place.and_then(|l| l.rsplit('/').next()).map_or_else(String::new, |l| format!(", at {l}"))
 }
 

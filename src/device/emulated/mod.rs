@@ -17,6 +17,8 @@
 mod access;
 mod block;
 mod hooks;
+#[cfg(test)]
+mod tests;
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::collections::BTreeMap;
