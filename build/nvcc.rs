@@ -24,7 +24,9 @@ pub fn compile_all(root: &Path, out: &Path, sources: &[Source]) -> Result<Vec<Op
     let jobs = sources.iter().filter(|s| !s.emulated_only()).map(|source| {
         let mut command = vec![nvcc.display().to_string(), "-fatbin".into(), "-std=c++17".into(), "-O3".into()];
         // Line tables let profilers and sanitizers name the source; they change no instruction.
-        command.extend(["-lineinfo", "--threads", "4", "-Werror", "all-warnings", "-I"].map(String::from));
+        command.extend(
+            ["-lineinfo", "--compress-mode=size", "--threads", "4", "-Werror", "all-warnings", "-I"].map(String::from),
+        );
         command.push(root.join("kernels").display().to_string());
         for target in TARGETS.iter().filter(|&&t| !source.hopper_only() || t == "90a") {
             let ptx = if *target == TARGETS[0] { format!(",compute_{target}") } else { String::new() };
