@@ -142,6 +142,7 @@ fn case(batch: usize, time: usize, inputs: usize, layers: &'static [Sizes], cons
     let x = constant_x.then(|| tensors.remove(0));
     let name = format!("conv_stack {batch}×{time}×{inputs}, {layers:?}");
     Case::new(name, tensors, move |tape, vars| {
+        vars[0].value().device().cpu_only("conv_stack")?;
         let x = x.as_ref().map(|x| {
             let values: Vec<f64> = (0..x.shape.iter().product()).map(|i| (i as f64 * 1.7).sin()).collect();
             Var::constant(Tensor::from_f64(&x.shape, &values, vars[0].dtype()))
