@@ -36,11 +36,6 @@ __device__ __forceinline__ bf16 from_float<bf16>(float x) {
     return bf16{round_to_bf16(x)};
 }
 
-// Two bf16 in a register, the first in the low half: what mma_bf16 takes.
-__device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
-    return static_cast<uint32_t>(round_to_bf16(high)) << 16 | round_to_bf16(low);
-}
-
 // ---- functions -----------------------------------------------------------------------------------------------------
 
 // GELU in its erf form, and its derivative Φ(x) + x·φ(x).

@@ -31,6 +31,20 @@ __device__ __forceinline__ uint16_t round_to_bf16(float x) {
     return bits;
 }
 
+// Two bf16 in a register, the first in the low half: what mma_bf16 takes.
+__device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
+    uint32_t both;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+    return both;
+}
+
+// 2ˣ to two units in the last place, denormal results as 0.
+__device__ __forceinline__ float exp2_fast(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 // ---- between threads -----------------------------------------------------------------------------------------------
 
 __device__ __forceinline__ float shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }

@@ -58,6 +58,9 @@ inline uint16_t round_to_bf16(float x) {
     return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+inline uint32_t pack_bf16(float low, float high) { return static_cast<uint32_t>(round_to_bf16(high)) << 16 | round_to_bf16(low); }
+
+inline float exp2_fast(float x) { return exp2f(x); }
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 inline float normcdff(float x) { return 0.5f * erfcf(-x * 0.70710678f); }
 inline float __expf(float x) { return expf(x); }

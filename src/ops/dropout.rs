@@ -36,6 +36,19 @@ impl Dropout {
         }
     }
 
+    /// What a kernel needs to draw the same mask.
+    pub(crate) fn draws(&self) -> Draws {
+        let [low, high] = self.source.key();
+        // (word >> 8)·2⁻²⁴ < p where word < ⌈p·2²⁴⌉·2⁸.
+        let below = (f64::from(self.probability) * f64::from(1 << 24)).ceil() as u32;
+        Draws {
+            below: below << 8,
+            scale: (1.0 / (1.0 - f64::from(self.probability))) as f32,
+            counter: self.step << 40,
+            key: u64::from(high) << 32 | u64::from(low),
+        }
+    }
+
     fn apply<F: Real>(&self, x: &Tensor) -> Tensor {
         let cols = x.cols();
         let mut y = PoolVec::<F>::copy_of(x.as_slice());
@@ -46,6 +59,21 @@ impl Dropout {
         });
         Tensor::from_pool(x.shape(), y)
     }
+}
+
+/// Dropout as a kernel sees it: column 4i + j of row r is dropped where word j of Philox(`counter` | r, i) is smaller than `below`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Draws {
+    pub below: u32,
+    /// 1/(1 − p), for what is kept.
+    pub scale: f32,
+    pub counter: u64,
+    pub key: u64,
+}
+
+impl Draws {
+    /// Keeps everything.
+    pub const NONE: Draws = Draws { below: 0, scale: 1.0, counter: 0, key: 0 };
 }
 
 /// Dropout of every element, or `x` itself where there is none.

@@ -5,6 +5,7 @@
 //! dV = Pᵀ·dO, dP = dO·Vᵀ, dS = P∘(dP − rowsum(dO∘O)), dQ = dS·K/√d_k, dK = dSᵀ·Q/√d_k.
 
 mod blocked;
+mod device;
 mod tiled;
 
 use rayon::prelude::*;
@@ -39,7 +40,6 @@ impl AttentionSpec {
 
 /// softmax(Q·Kᵀ/√d_k)·V per sample and head: q [ΣTq, d], k and v [ΣTk, d] → [ΣTq, d].
 pub fn attention(tape: &Tape, q: &Var, k: &Var, v: &Var, spec: &AttentionSpec) -> Result<Var> {
-    q.value().device().cpu_only("attention")?;
     let d = q.value().cols();
     if spec.heads == 0 || !d.is_multiple_of(spec.heads) {
         return Err(Error::op("attention", "heads", format!("a divisor of {d}"), spec.heads.to_string()));
@@ -48,6 +48,9 @@ pub fn attention(tape: &Tape, q: &Var, k: &Var, v: &Var, spec: &AttentionSpec) -
     if q.shape() != [tq, d] || k.shape() != [tk, d] || v.shape() != [tk, d] {
         let got = format!("{:?}, {:?}, {:?}", q.shape(), k.shape(), v.shape());
         return Err(Error::op("attention", "q, k, v", format!("[{tq}, {d}], [{tk}, {d}], [{tk}, {d}]"), got));
+    }
+    if !q.value().device().is_cpu() {
+        return device::launch(tape, q, k, v, spec);
     }
     let (q_value, k_value, v_value) = (q.value().clone(), k.value().clone(), v.value().clone());
     let (out, log_norm) = forward(&q_value, &k_value, &v_value, spec);
@@ -177,6 +180,7 @@ pub fn cases() -> Vec<Case> {
         case("cross", 3, 6, &[7, 4], &[2, 5], None),
         case("narrow heads, reverse", 2, 32, &[11, 3], &[150, 5], None),
         case("narrow heads, self", 1, 32, &[70, 1], &[70, 1], None),
+        case("reverse, keys split", 1, 2, &[3, 1], &[150, 40], None),
         case("dropout", 2, 4, &[6], &[9], Some(Dropout::new(0.3, 7, 11, 3))),
     ]
 }
