@@ -168,7 +168,7 @@ mod tests {
     fn follows_the_cpu(device: &Device, dtype: DType, tolerance: f64) {
         let dropout = |site| Some(Dropout::new(0.2, 3, 5, site));
         let cases = [
-            case("of 16 columns", 2, 32, &[0, 5, 2, 131], &[4, 0, 70, 1], dropout(1)),
+            case("of 16 columns", 2, 32, &[0, 5, 2, 131], &[4, 0, 70, 9], dropout(1)),
             case("of 24 columns", 2, 48, &[20], &[67], None),
             case("of 23 columns", 1, 23, &[9], &[17], dropout(2)),
             case("of 64 columns", 2, 128, &[130, 3], &[70, 129], dropout(3)),
