@@ -13,6 +13,7 @@
 //! of threads. Samples are what is shared out to threads; a single one keeps a single core busy.
 
 mod backward;
+mod device;
 mod forward;
 mod kernel;
 mod layer;
@@ -26,6 +27,7 @@ mod window;
 use layer::{Layer, Shape, in_weight_order};
 
 use super::{Case, Input};
+use crate::device::DType;
 use crate::error::{Error, Result};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
@@ -72,7 +74,6 @@ pub struct ConvLayer<'a> {
 
 /// The blocks `layers`, one after the other, on x [batch, time, inputs].
 pub fn conv_stack(tape: &Tape, x: &Var, layers: &[ConvLayer]) -> Result<Var> {
-    x.value().device().cpu_only("conv_stack")?;
     let &[batch, mut time, mut channels] = x.shape() else {
         return Err(Error::op("conv_block", "x", "[batch, time, channels]", format!("{:?}", x.shape())));
     };
@@ -84,6 +85,12 @@ pub fn conv_stack(tape: &Tape, x: &Var, layers: &[ConvLayer]) -> Result<Var> {
     }
     if layers.is_empty() {
         return Ok(x.clone());
+    }
+    if !x.value().device().is_cpu() {
+        return layers.iter().zip(shapes).try_fold(x.clone(), |x, (layer, shape)| {
+            let ConvLayer { weight, bias, gamma, beta, .. } = *layer;
+            device::conv_block(tape, [&x, weight, bias, gamma, beta], device::Shape::new(batch, &shape))
+        });
     }
     let mut inputs = vec![x];
     inputs.extend(layers.iter().flat_map(|l| [l.weight, l.bias, l.gamma, l.beta]));
@@ -134,19 +141,25 @@ fn case(batch: usize, time: usize, inputs: usize, layers: &'static [Sizes], cons
     let mut channels = inputs;
     for &(kernel, _, _, outputs, _) in layers {
         tensors.push(Input::new(&[outputs, channels, kernel]));
-        tensors.push(Input::new(&[outputs]));
-        tensors.push(Input::within(&[outputs], 0.5, 1.5));
-        tensors.push(Input::new(&[outputs]));
+        tensors.push(Input::new(&[outputs]).vector());
+        tensors.push(Input::within(&[outputs], 0.5, 1.5).vector());
+        tensors.push(Input::new(&[outputs]).vector());
         channels = outputs;
     }
     let x = constant_x.then(|| tensors.remove(0));
     let name = format!("conv_stack {batch}×{time}×{inputs}, {layers:?}");
     Case::new(name, tensors, move |tape, vars| {
-        vars[0].value().device().cpu_only("conv_stack")?;
-        let x = x.as_ref().map(|x| {
-            let values: Vec<f64> = (0..x.shape.iter().product()).map(|i| (i as f64 * 1.7).sin()).collect();
-            Var::constant(Tensor::from_f64(&x.shape, &values, vars[0].dtype()))
-        });
+        let like = vars[0].value();
+        let constant = |x: &Input| -> Result<Var> {
+            // Halves of small integers: every storage type holds them exactly.
+            let values: Vec<f64> = (0..x.shape.iter().product()).map(|i: usize| (i * 7 % 5) as f64 / 2.0 - 1.0).collect();
+            if like.device().is_cpu() {
+                return Ok(Var::constant(Tensor::from_f64(&x.shape, &values, like.dtype())));
+            }
+            let host = Tensor::from_f64(&x.shape, &values, DType::F32);
+            Ok(Var::constant(host.to_device(like.device(), like.dtype())?))
+        };
+        let x = x.as_ref().map(constant).transpose()?;
         let (x, parameters) = match &x {
             Some(x) => (x, vars),
             None => (&vars[0], &vars[1..]),
@@ -171,6 +184,8 @@ pub fn cases() -> Vec<Case> {
         case(1, 2, 2, &[(5, 1, 2, 3, 1)], false),
         case(1, 8, 2, &[(7, 2, 3, 2, 1)], false),
         case(1, 11, 9, &[(3, 2, 1, 33, 3)], false),
+        case(2, 33, 1, &[(10, 3, 4, 8, 2)], false),
+        case(2, 11, 8, &[(3, 2, 1, 16, 4)], false),
         case(2, 31, 1, &[(10, 5, 0, 4, 2)], true),
         case(2, 33, 2, &[(9, 3, 1, 4, 2)], true),
         case(2, 61, 1, &[(10, 5, 0, 4, 2), (3, 2, 1, 3, 1), (3, 2, 1, 6, 3)], true),
