@@ -1,7 +1,5 @@
 //! Attention of heads of any width by matrix products over blocks of query rows.
 
-mod device;
-
 use rayon::prelude::*;
 
 use super::{AttentionSpec, Saved, by_sample};
@@ -13,54 +11,6 @@ use crate::tensor::Tensor;
 /// Query rows handled at once: two blocks of this many rows of 2,400 scores stay in a core's second-level cache.
 const QUERY_BLOCK: usize = 64;
 
-<<<<<<<< HEAD:src/ops/attention/blocked.rs
-========
-/// How rows group into samples and columns into heads.
-#[derive(Clone)]
-pub struct AttentionSpec {
-    /// Number of heads; divides the model width.
-    pub heads: usize,
-    /// Rows of each sample in the queries.
-    pub queries: Ragged,
-    /// Rows of each sample in the keys and values.
-    pub keys: Ragged,
-    /// Dropout of the attention weights.
-    pub dropout: Option<Dropout>,
-}
-
-impl AttentionSpec {
-    /// Attention of every sample's rows to themselves.
-    pub fn own(heads: usize, rows: &Ragged, dropout: Option<Dropout>) -> Self {
-        AttentionSpec { heads, queries: rows.clone(), keys: rows.clone(), dropout }
-    }
-}
-
-/// softmax(Q·Kᵀ/√d_k)·V per sample and head: q [ΣTq, d], k and v [ΣTk, d] → [ΣTq, d].
-pub fn attention(tape: &Tape, q: &Var, k: &Var, v: &Var, spec: &AttentionSpec) -> Result<Var> {
-    let d = q.value().cols();
-    if spec.heads == 0 || !d.is_multiple_of(spec.heads) {
-        return Err(Error::op("attention", "heads", format!("a divisor of {d}"), spec.heads.to_string()));
-    }
-    let (tq, tk) = (spec.queries.total(), spec.keys.total());
-    if q.shape() != [tq, d] || k.shape() != [tk, d] || v.shape() != [tk, d] {
-        let got = format!("{:?}, {:?}, {:?}", q.shape(), k.shape(), v.shape());
-        return Err(Error::op("attention", "q, k, v", format!("[{tq}, {d}], [{tk}, {d}], [{tk}, {d}]"), got));
-    }
-    if !q.value().device().is_cpu() {
-        return device::launch(tape, q, k, v, spec);
-    }
-    let (q_value, k_value, v_value) = (q.value().clone(), k.value().clone(), v.value().clone());
-    with_real!(q.dtype(), F => {
-        let (out, log_norm) = forward::<F>(&q_value, &k_value, &v_value, spec);
-        let (saved, spec) = (out.clone(), spec.clone());
-        Ok(tape.record(out, &[q, k, v], move |dy| {
-            let (dq, dk, dv) = backward::<F>(&q_value, &k_value, &v_value, &saved, &log_norm, dy, &spec);
-            Ok(vec![Some(dq), Some(dk), Some(dv)])
-        }))
-    })
-}
-
->>>>>>>> af7b4b3 (Attention by kernels: tensor cores, keys split over blocks, dropout drawn again; emulated in f32 and bf16):src/ops/attention/mod.rs
 /// One task of the forward pass: some query rows of one sample, with their slices of the outputs.
 struct Block<'a, F> {
     sample: usize,
@@ -251,25 +201,3 @@ fn softmax_backward<F: Real>(p: &mut [F], ds: &mut [F], log_norm: F, dot: F) {
         }
     });
 }
-<<<<<<<< HEAD:src/ops/attention/blocked.rs
-========
-
-/// One configuration: `d` columns, queries and keys of these lengths.
-fn case(name: &str, heads: usize, d: usize, q: &[usize], k: &[usize], dropout: Option<Dropout>) -> Case {
-    let (queries, keys) = (Ragged::from_lengths(q.to_vec()), Ragged::from_lengths(k.to_vec()));
-    let inputs = [queries.total(), keys.total(), keys.total()].map(|rows| Input::new(&[rows, d])).to_vec();
-    let spec = AttentionSpec { heads, queries, keys, dropout };
-    Case::new(format!("attention {name}"), inputs, move |t, v| attention(t, &v[0], &v[1], &v[2], &spec))
-}
-
-/// Configurations for the gradient suite.
-pub fn cases() -> Vec<Case> {
-    vec![
-        case("self, ragged", 2, 6, &[5, 1, 3], &[5, 1, 3], None),
-        case("reverse, several blocks", 1, 2, &[67, 2], &[9, 33], None),
-        case("cross", 3, 6, &[7, 4], &[2, 5], None),
-        case("reverse, keys split", 1, 2, &[3, 1], &[150, 40], None),
-        case("dropout", 2, 4, &[6], &[9], Some(Dropout::new(0.3, 7, 11, 3))),
-    ]
-}
->>>>>>>> af7b4b3 (Attention by kernels: tensor cores, keys split over blocks, dropout drawn again; emulated in f32 and bf16):src/ops/attention/mod.rs

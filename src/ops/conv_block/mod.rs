@@ -152,7 +152,8 @@ fn case(batch: usize, time: usize, inputs: usize, layers: &'static [Sizes], cons
         let like = vars[0].value();
         let constant = |x: &Input| -> Result<Var> {
             // Halves of small integers: every storage type holds them exactly.
-            let values: Vec<f64> = (0..x.shape.iter().product()).map(|i: usize| (i * 7 % 5) as f64 / 2.0 - 1.0).collect();
+            let values: Vec<f64> =
+                (0..x.shape.iter().product()).map(|i: usize| (i * 7 % 5) as f64 / 2.0 - 1.0).collect();
             if like.device().is_cpu() {
                 return Ok(Var::constant(Tensor::from_f64(&x.shape, &values, like.dtype())));
             }

@@ -1,8 +1,8 @@
 //! The convolution alone, without bias, and its two gradients.
 
+use super::Shape;
 use crate::device::{DType, Device, Launch, kernels};
 use crate::error::Result;
-use super::Shape;
 use crate::tensor::Tensor;
 use crate::with_storage;
 

@@ -1,9 +1,9 @@
 //! GroupNorm and GELU over the convolution's output: the launches of `kernels/groupnorm.cu`.
 
+use super::Shape;
 use super::convolution::PART_ROWS;
 use crate::device::{DType, Device, Launch, kernels};
 use crate::error::Result;
-use super::Shape;
 use crate::tensor::Tensor;
 use crate::with_storage;
 

@@ -1,9 +1,9 @@
 //! The first convolution with its normalisation: the launches of `kernels/conv_wave.cu`.
 
+use super::Shape;
 use super::norm::{Norm, sum_slices};
 use crate::device::{DType, Device, Launch, kernels};
 use crate::error::Result;
-use super::Shape;
 use crate::tensor::Tensor;
 use crate::with_storage;
 
