@@ -44,6 +44,8 @@ pub struct Case {
     pub inputs: Vec<Input>,
     /// Applies the operation.
     pub apply: Apply,
+    /// Operations one after the other: what rounding to a storage type costs adds up.
+    pub depth: usize,
 }
 
 impl Case {
@@ -53,7 +55,12 @@ impl Case {
         inputs: Vec<Input>,
         apply: impl Fn(&Tape, &[Var]) -> Result<Var> + 'static,
     ) -> Self {
-        Case { name: name.into(), inputs, apply: Box::new(apply) }
+        Case { name: name.into(), inputs, apply: Box::new(apply), depth: 1 }
+    }
+
+    /// The same case, as `depth` operations one after the other.
+    pub fn of_depth(self, depth: usize) -> Self {
+        Case { depth, ..self }
     }
 
     /// Deterministic input values in `f64`.

@@ -166,14 +166,16 @@ fn tiled_backward<const D: usize>(saved: &Saved, dy: &Tensor, spec: &AttentionSp
     [Tensor::from_pool(q.shape(), dq), Tensor::from_pool(k.shape(), dk), Tensor::from_pool(v.shape(), dv)]
 }
 
+/// One configuration: `d` columns, queries and keys of these lengths.
+fn case(name: &str, heads: usize, d: usize, q: &[usize], k: &[usize], dropout: Option<Dropout>) -> Case {
+    let (queries, keys) = (Ragged::from_lengths(q.to_vec()), Ragged::from_lengths(k.to_vec()));
+    let inputs = [queries.total(), keys.total(), keys.total()].map(|rows| Input::new(&[rows, d])).to_vec();
+    let spec = AttentionSpec { heads, queries, keys, dropout };
+    Case::new(format!("attention {name}"), inputs, move |t, v| attention(t, &v[0], &v[1], &v[2], &spec))
+}
+
 /// Configurations for the gradient suite.
 pub fn cases() -> Vec<Case> {
-    let case = |name: &str, heads: usize, d: usize, q: &[usize], k: &[usize], dropout: Option<Dropout>| {
-        let (queries, keys) = (Ragged::from_lengths(q.to_vec()), Ragged::from_lengths(k.to_vec()));
-        let inputs = [queries.total(), keys.total(), keys.total()].map(|rows| Input::new(&[rows, d])).to_vec();
-        let spec = AttentionSpec { heads, queries, keys, dropout };
-        Case::new(format!("attention {name}"), inputs, move |t, v| attention(t, &v[0], &v[1], &v[2], &spec))
-    };
     vec![
         case("self, ragged", 2, 6, &[5, 1, 3], &[5, 1, 3], None),
         case("reverse, several blocks", 1, 2, &[67, 2], &[9, 33], None),

@@ -147,6 +147,7 @@ fn case(batch: usize, time: usize, inputs: usize, layers: &'static [Sizes], cons
         channels = outputs;
     }
     let x = constant_x.then(|| tensors.remove(0));
+    let depth = layers.len();
     let name = format!("conv_stack {batch}×{time}×{inputs}, {layers:?}");
     Case::new(name, tensors, move |tape, vars| {
         let like = vars[0].value();
@@ -172,6 +173,7 @@ fn case(batch: usize, time: usize, inputs: usize, layers: &'static [Sizes], cons
             .collect();
         conv_stack(tape, x, &layers)
     })
+    .of_depth(depth)
 }
 
 /// Configurations for the gradient suite.
