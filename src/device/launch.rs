@@ -69,6 +69,16 @@ impl<X> In<X> {
     pub(crate) fn at(address: u64) -> Self {
         In { address, element: PhantomData }
     }
+
+    /// The memory from element `offset` on.
+    pub(crate) fn shifted(self, offset: usize) -> Self {
+        In::at(self.address + (offset * size_of::<X>()) as u64)
+    }
+
+    /// The same memory as elements of `Y`.
+    pub(crate) fn cast<Y>(self) -> In<Y> {
+        In::at(self.address)
+    }
 }
 
 /// Device memory that a kernel writes, `X*`.
@@ -85,6 +95,16 @@ impl<X> Out<X> {
 
     pub(crate) fn at(address: u64) -> Self {
         Out { address, element: PhantomData }
+    }
+
+    /// The memory from element `offset` on.
+    pub(crate) fn shifted(self, offset: usize) -> Self {
+        Out::at(self.address + (offset * size_of::<X>()) as u64)
+    }
+
+    /// The same memory as elements of `Y`.
+    pub(crate) fn cast<Y>(self) -> Out<Y> {
+        Out::at(self.address)
     }
 
     /// The same memory, to be read.

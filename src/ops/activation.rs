@@ -88,12 +88,18 @@ fn launch_gelu(tape: &Tape, x: &Var) -> Result<Var> {
     with_storage!(x.dtype(), T => {
         kernels::activation::gelu::<T>(elementwise(&x_value), x_value.input(), y.output(), y.len())?;
         Ok(tape.record(y, &[x], move |dy| {
-            let mut dx = Tensor::uninit_on(dy.device(), dy.shape(), dy.dtype())?;
-            let grid = elementwise(dy);
-            kernels::activation::gelu_backward::<T>(grid, dy.input(), x_value.input(), dx.output(), dy.len())?;
-            Ok(vec![Some(dx)])
+            Ok(vec![Some(gelu_gradient(dy, &x_value)?)])
         }))
     })
+}
+
+/// dy·GELU′(x) on a device.
+pub(crate) fn gelu_gradient(dy: &Tensor, x: &Tensor) -> Result<Tensor> {
+    let mut dx = Tensor::uninit_on(dy.device(), dy.shape(), dy.dtype())?;
+    with_storage!(dy.dtype(), T => {
+        kernels::activation::gelu_backward::<T>(elementwise(dy), dy.input(), x.input(), dx.output(), dy.len())?;
+    });
+    Ok(dx)
 }
 
 fn launch_relu(tape: &Tape, x: &Var) -> Result<Var> {

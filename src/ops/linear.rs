@@ -2,8 +2,11 @@
 //!
 //! dx = dy·W, dW = dyᵀ·x, db = Σ_rows dy.
 
+use super::activation::{gelu, gelu_gradient};
+use super::gemm::{View, dy_w, dyt_x, x_wt};
+use super::reduce::sum_rows;
 use super::{Case, Input, column_sums, for_rows};
-use crate::device::{PoolVec, Real};
+use crate::device::{DType, PoolVec, Real};
 use crate::error::{Error, Result};
 use crate::linalg::{Mat, MatMut, Threads, matmul};
 use crate::tape::{Tape, Var};
@@ -12,7 +15,6 @@ use crate::with_real;
 
 /// y = x·Wᵀ + b over the last axis of `x`.
 pub fn linear(tape: &Tape, x: &Var, weight: &Var, bias: &Var) -> Result<Var> {
-    x.value().device().cpu_only("linear")?;
     let (rows, inputs) = (x.value().rows(), x.value().cols());
     let &[outputs, expected] = weight.shape() else {
         return Err(Error::op("linear", "weight", "[out, in]", format!("{:?}", weight.shape())));
@@ -23,6 +25,11 @@ pub fn linear(tape: &Tape, x: &Var, weight: &Var, bias: &Var) -> Result<Var> {
     }
     let mut shape = x.shape().to_vec();
     *shape.last_mut().expect("x has columns") = outputs;
+    if !x.value().device().is_cpu() {
+        let y = x_wt(View::of(x.value()), View::of(weight.value())).bias(bias.value()).run(x.dtype())?;
+        let backward = DeviceBackward::of(x, weight, bias);
+        return Ok(tape.record(y.reshape(&shape), &[x, weight, bias], move |dy| backward.run(dy)));
+    }
 
     let value = with_real!(x.dtype(), F => forward::<F>(&shape, x.value(), weight.value(), bias.value()));
     let (xv, wv) = (x.value().clone(), weight.value().clone());
@@ -48,6 +55,47 @@ pub fn linear(tape: &Tape, x: &Var, weight: &Var, bias: &Var) -> Result<Var> {
     }))
 }
 
+/// GELU(x·Wᵀ + b): on a GPU the product's own epilogue.
+pub fn linear_gelu(tape: &Tape, x: &Var, weight: &Var, bias: &Var) -> Result<Var> {
+    if x.value().device().is_cpu() {
+        return gelu(tape, &linear(tape, x, weight, bias)?);
+    }
+    let mut shape = x.shape().to_vec();
+    *shape.last_mut().expect("x has columns") = bias.value().len();
+    let product = x_wt(View::of(x.value()), View::of(weight.value())).bias(bias.value());
+    let recorded = tape.is_recording() && [x, weight, bias].into_iter().any(Var::needs_grad);
+    if !recorded {
+        return Ok(Var::constant(product.gelu(None).run(x.dtype())?.reshape(&shape)));
+    }
+    let mut pre = Tensor::uninit_on(x.value().device(), &[x.value().rows(), bias.value().len()], x.dtype())?;
+    let y = product.gelu(Some(&mut pre)).run(x.dtype())?;
+    let backward = DeviceBackward::of(x, weight, bias);
+    Ok(tape.record(y.reshape(&shape), &[x, weight, bias], move |dy| backward.run(&gelu_gradient(dy, &pre)?)))
+}
+
+/// What the gradients need, on a device.
+struct DeviceBackward {
+    x: Tensor,
+    weight: Tensor,
+    needs: [bool; 3],
+}
+
+impl DeviceBackward {
+    fn of(x: &Var, weight: &Var, bias: &Var) -> Self {
+        let needs = [x, weight, bias].map(Var::needs_grad);
+        DeviceBackward { x: x.value().clone(), weight: weight.value().clone(), needs }
+    }
+
+    fn run(&self, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let DeviceBackward { x, weight, needs } = self;
+        let rows = View::of(dy);
+        let dx = needs[0].then(|| Ok(dy_w(rows, View::of(weight)).run(dy.dtype())?.reshape(x.shape())));
+        let dw = needs[1].then(|| dyt_x(rows, View::of(x)).run(DType::F32));
+        let db = needs[2].then(|| sum_rows(dy));
+        [dx, dw, db].into_iter().map(Option::transpose).collect()
+    }
+}
+
 fn forward<F: Real>(shape: &[usize], x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
     let (rows, inputs, outputs) = (x.rows(), x.cols(), bias.len());
     let mut y = PoolVec::<F>::uninit(rows * outputs);
@@ -60,11 +108,16 @@ fn forward<F: Real>(shape: &[usize], x: &Tensor, weight: &Tensor, bias: &Tensor)
 
 /// Configurations for the gradient suite.
 pub fn cases() -> Vec<Case> {
-    [(1, 1, 1), (5, 3, 4), (33, 7, 2)]
-        .map(|(rows, inputs, outputs)| {
-            let inputs =
-                vec![Input::new(&[rows, inputs]), Input::new(&[outputs, inputs]), Input::new(&[outputs]).vector()];
-            Case::new(format!("linear {rows} rows"), inputs, |t, v| linear(t, &v[0], &v[1], &v[2]))
-        })
-        .into()
+    let sized = |rows: usize, inputs: usize, outputs: usize| {
+        vec![Input::new(&[rows, inputs]), Input::new(&[outputs, inputs]), Input::new(&[outputs]).vector()]
+    };
+    let plain = [(1, 1, 1), (5, 3, 4), (33, 7, 2), (67, 40, 24)].map(|(rows, inputs, outputs)| {
+        let name = format!("linear {rows} rows of {inputs} to {outputs}");
+        Case::new(name, sized(rows, inputs, outputs), |t, v| linear(t, &v[0], &v[1], &v[2]))
+    });
+    let activated = [(5, 3, 4), (35, 16, 24)].map(|(rows, inputs, outputs)| {
+        let name = format!("linear with gelu {rows} rows of {inputs} to {outputs}");
+        Case::new(name, sized(rows, inputs, outputs), |t, v| linear_gelu(t, &v[0], &v[1], &v[2]))
+    });
+    plain.into_iter().chain(activated).collect()
 }

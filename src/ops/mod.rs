@@ -16,6 +16,7 @@ pub mod concat;
 pub mod conv_block;
 pub mod dropout;
 pub mod embedding;
+pub mod gemm;
 pub mod interpolate;
 pub mod layernorm;
 pub mod linear;

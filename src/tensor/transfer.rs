@@ -80,6 +80,11 @@ impl Tensor {
         self.memory::<T>().output(self.offset)
     }
 
+    /// Whether the first element's address allows 16-byte access, whatever the element type.
+    pub(crate) fn is_aligned(&self) -> bool {
+        self.offset.is_multiple_of(8)
+    }
+
     fn memory<T: Storage>(&self) -> &Memory {
         match &*self.data {
             Buffer::Device(memory, dtype) if *dtype == T::DTYPE => memory,
