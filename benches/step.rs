@@ -10,7 +10,7 @@ use descant::linalg::{Mat, MatMut, Threads, matmul};
 use descant::model::{AudioBatch, MidiBatch, Model, ModelSpec};
 use descant::nn::{Context, Mode};
 use descant::ops::Ragged;
-use descant::optim::{AdamW, AdamWSpec};
+use descant::optim::{AdamWSpec, Optimizer};
 use descant::random::{Philox, site};
 use descant::tape::Tape;
 use descant::tensor::Tensor;
@@ -91,7 +91,7 @@ fn main() {
             model.embed_midi(&cx, &midi).expect("forward");
         });
         let spec = AdamWSpec { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
-        let mut adam = AdamW::new(spec, parameters.len());
+        let mut adam = Optimizer::new(spec, &parameters).expect("an optimizer");
         let step_seconds = best(times, || {
             let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.vicreg.spec(), mode);
             passed.and_then(|p| p.apply(&mut parameters, &mut adam, 1e-4, 1.0)).expect("training step");

@@ -12,3 +12,14 @@ forward(const T* __restrict__ x, const T* __restrict__ z, T* __restrict__ y, siz
         store_eight(y + i, a, n);
     });
 }
+
+// y = value.
+template <typename T>
+KERNEL(threads = 256)
+fill(T* __restrict__ y, float value, size_t count) {
+    for_elements(count, [&](size_t i, int n) {
+        float v[ELEMENTWISE];
+        for (int j = 0; j < ELEMENTWISE; j++) v[j] = value;
+        store_eight(y + i, v, n);
+    });
+}

@@ -1,8 +1,16 @@
 //! AdamW with decoupled weight decay (Loshchilov & Hutter 2019) over one flat array of parameters, and the gradient norm.
+//!
+//! [`AdamW`] updates host memory, [`DeviceAdamW`] the memory of a device; [`Optimizer`] is the one that fits the parameters.
+
+mod device;
+
+pub use device::DeviceAdamW;
 
 use rayon::prelude::*;
 
 use crate::device::simd::vectorised;
+use crate::error::{Error, Result};
+use crate::nn::{FlatGradients, Parameters};
 
 /// Elements of one task; also the unit in which the norm is summed, so that the sum does not depend on threads.
 const GRAIN: usize = 16 * 1024;
@@ -62,6 +70,66 @@ impl AdamW {
                     }
                 });
             });
+    }
+}
+
+/// AdamW where the parameters are.
+pub enum Optimizer {
+    /// On the CPU.
+    Host(AdamW),
+    /// On another device.
+    Device(DeviceAdamW),
+}
+
+impl Optimizer {
+    /// Moments at zero for `parameters`, on their device.
+    pub fn new(spec: AdamWSpec, parameters: &Parameters) -> Result<Self> {
+        Ok(match parameters.device().is_cpu() {
+            true => Optimizer::Host(AdamW::new(spec, parameters.len())),
+            false => Optimizer::Device(DeviceAdamW::new(spec, parameters)?),
+        })
+    }
+
+    /// One update by gradients clipped to norm `clip` (0 = not), at rate `lr`. A device leaves everything as it is where the
+    /// norm is no number; on the CPU the caller has looked.
+    pub fn update(
+        &mut self,
+        parameters: &mut Parameters,
+        gradients: &FlatGradients,
+        lr: f64,
+        clip: f64,
+    ) -> Result<()> {
+        match (self, gradients) {
+            (Optimizer::Host(adam), FlatGradients::Host { values, norm }) => {
+                let held = || Error::op("optimizer", "parameters", "no other holder during the update", "a tape alive");
+                let parameters = parameters.values_mut().ok_or_else(held)?;
+                adam.update(parameters, values, lr, clip_scale(*norm, clip));
+                Ok(())
+            }
+            (Optimizer::Device(adam), FlatGradients::Device { values, norm }) => {
+                adam.update(parameters, values, norm, lr, clip)
+            }
+            _ => Err(Error::op("optimizer", "gradients", "of the parameters' device", "another's")),
+        }
+    }
+
+    /// First and second moments in the parameters' host order, after everything launched before.
+    pub fn moments(&self, parameters: &Parameters) -> Result<[Vec<f32>; 2]> {
+        match self {
+            Optimizer::Host(adam) => Ok([adam.m.clone(), adam.v.clone()]),
+            Optimizer::Device(adam) => adam.moments(parameters),
+        }
+    }
+
+    /// Goes on from saved moments and `step` updates.
+    pub fn restore(&mut self, parameters: &Parameters, m: Vec<f32>, v: Vec<f32>, step: u64) -> Result<()> {
+        match self {
+            Optimizer::Host(adam) => {
+                (adam.m, adam.v, adam.step) = (m, v, step);
+                Ok(())
+            }
+            Optimizer::Device(adam) => adam.restore(parameters, &m, &v, step),
+        }
     }
 }
 

@@ -119,7 +119,7 @@ impl Tape {
             for (input, dx) in node.inputs.iter().zip(backward(&dy)?) {
                 if let (Some(input), Some(dx)) = (*input, dx) {
                     match &mut grads[input] {
-                        Some(sum) => sum.add_assign(&dx),
+                        Some(sum) => sum.add_assign(&dx)?,
                         empty => *empty = Some(dx),
                     }
                 }

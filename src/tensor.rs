@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::device::{Buffer, DType, Device, PoolVec, Real};
+use crate::error::Result;
 
 /// A contiguous, row-major array. Cloning shares the memory; operations never write to a tensor they did not make.
 #[derive(Clone)]
@@ -106,7 +107,7 @@ impl Tensor {
         F::slice_mut(Arc::get_mut(&mut self.data)?).map(|all| &mut all[range])
     }
 
-    /// Elements as `f64`, whatever the element type and device.
+    /// Elements as `f64`, whatever the element type and device. Panics where a device fails: [`Tensor::to_host`] does not.
     pub fn to_f64(&self) -> Vec<f64> {
         if !self.device().is_cpu() {
             return self.to_host().expect("the device answers").to_f64();
@@ -114,7 +115,7 @@ impl Tensor {
         crate::with_real!(self.dtype(), F => self.as_slice::<F>().iter().map(|x| x.f64()).collect())
     }
 
-    /// Elements as `f32`, whatever the element type and device.
+    /// Elements as `f32`, whatever the element type and device. Panics where a device fails: [`Tensor::to_host`] does not.
     pub fn to_f32(&self) -> Vec<f32> {
         if !self.device().is_cpu() {
             return self.to_host().expect("the device answers").to_f32();
@@ -128,12 +129,17 @@ impl Tensor {
         self.to_f64()[0]
     }
 
+    /// Whether nothing else shares the memory: a kernel may write it.
+    pub fn is_exclusive(&mut self) -> bool {
+        Arc::get_mut(&mut self.data).is_some()
+    }
+
     /// Adds `other` element-wise, in place where the memory is not shared.
-    pub fn add_assign(&mut self, other: &Tensor) {
+    pub fn add_assign(&mut self, other: &Tensor) -> Result<()> {
         assert_eq!(self.len(), other.len(), "adding {:?} to {:?}", other.shape, self.shape);
         if !self.device().is_cpu() {
-            *self = crate::ops::add::sum(self, other).expect("the device answers");
-            return;
+            *self = crate::ops::add::sum(self, other)?;
+            return Ok(());
         }
         crate::with_real!(self.dtype(), F => {
             if self.as_mut_slice::<F>().is_none() {
@@ -141,7 +147,8 @@ impl Tensor {
             }
             let (a, b) = (self.as_mut_slice::<F>().expect("just copied"), other.as_slice::<F>());
             crate::ops::parallel_zip(a, b, |x, &y| *x += y);
-        })
+        });
+        Ok(())
     }
 }
 

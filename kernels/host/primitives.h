@@ -63,6 +63,7 @@ inline uint32_t pack_bf16(float low, float high) { return static_cast<uint32_t>(
 inline float exp2_fast(float x) { return exp2f(x); }
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 inline float normcdff(float x) { return 0.5f * erfcf(-x * 0.70710678f); }
+inline int __ffs(uint32_t x) { return __builtin_ffs(static_cast<int>(x)); }
 inline float __expf(float x) { return expf(x); }
 inline float __logf(float x) { return logf(x); }
 inline float __fdividef(float x, float y) { return x / y; }
@@ -86,6 +87,14 @@ inline float shuffle_xor(float x, int mask, WHERE) { return shuffle_from(x, emul
 inline uint32_t shuffle_xor(uint32_t x, int mask, WHERE) { return shuffle_from(x, emulator::current->lane ^ mask, file, line); }
 inline float shuffle(float x, int lane, WHERE) { return shuffle_from(x, lane, file, line); }
 inline uint32_t shuffle(uint32_t x, int lane, WHERE) { return shuffle_from(x, lane, file, line); }
+
+inline uint32_t ballot(bool yes, WHERE) {
+    const uint32_t mine = yes;
+    const auto* slots = emulator::exchange(&mine, sizeof mine, file, line);
+    uint32_t all = 0;
+    for (int lane = 0; lane < emulator::LANES; lane++) all |= static_cast<uint32_t>(slots[lane][0] & 1) << lane;
+    return all;
+}
 
 // ---- tensor cores --------------------------------------------------------------------------------------------------
 

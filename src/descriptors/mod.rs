@@ -9,6 +9,7 @@
 
 pub mod a4;
 pub mod d4;
+pub mod device;
 pub mod duration;
 pub mod stft;
 

@@ -70,6 +70,11 @@ impl<X> In<X> {
         In { address, element: PhantomData }
     }
 
+    /// Where it is.
+    pub(crate) fn address(self) -> u64 {
+        self.address
+    }
+
     /// The memory from element `offset` on.
     pub(crate) fn shifted(self, offset: usize) -> Self {
         In::at(self.address + (offset * size_of::<X>()) as u64)

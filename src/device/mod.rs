@@ -5,6 +5,7 @@
 //! | device | [`Device`] | what executes an operation |
 //! | element type | [`DType`] | `f32` everywhere; `f64` for gradient checks on the CPU; `bf16` for activations on a GPU |
 //! | buffer | [`Buffer`] | flat memory of one device and element type; on the CPU from a reusing pool |
+//! | mirror | [`Mirrored`] | host data with copies on devices: indices, offsets, tables |
 //! | scalar | [`Real`] | what CPU code is generic over |
 //! | storage | [`Storage`] | what kernels are generic over |
 //! | kernel | [`kernels`] | one typed function for each CUDA kernel |
@@ -16,6 +17,7 @@ pub mod emulated;
 pub(crate) mod kernels;
 mod launch;
 mod memory;
+mod mirrored;
 mod pool;
 pub mod probe;
 mod real;
@@ -29,6 +31,7 @@ pub use cuda::Cuda;
 pub use emulated::Emulator;
 pub use launch::{In, Launch, Out, Storage};
 pub use memory::Memory;
+pub use mirrored::Mirrored;
 pub use pool::PoolVec;
 pub use real::Real;
 

@@ -6,12 +6,15 @@
 //! | rank the candidates, count what is won | [`retrieval`], [`scores`] |
 //! | how sure the figures are | [`bootstrap`] |
 //! | the same task without learning anything | [`baselines`] |
+//! | how alike two representations are | [`cka`] |
 //! | all of it in one report, and as text | [`canonical`] |
 
 pub mod baselines;
 pub mod bootstrap;
 pub mod canonical;
+pub mod cka;
 pub mod pools;
 pub mod retrieval;
+mod retrieval_device;
 pub mod scores;
 mod table;

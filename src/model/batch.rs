@@ -1,7 +1,7 @@
 //! What the encoders read.
 
-use std::sync::Arc;
-
+use crate::device::{DType, Device, Mirrored};
+use crate::error::Result;
 use crate::ops::Ragged;
 use crate::tensor::Tensor;
 
@@ -20,13 +20,42 @@ pub struct MidiBatch {
     /// Rows of each sample.
     pub rows: Ragged,
     /// MIDI pitches `[ΣN]`, 0–127.
-    pub pitch: Arc<[u32]>,
+    pub pitch: Mirrored<u32>,
     /// MIDI velocities `[ΣN]`, 0–127.
-    pub velocity: Arc<[u32]>,
+    pub velocity: Mirrored<u32>,
     /// Duration buckets `[ΣN]`, 0–31.
-    pub duration: Arc<[u32]>,
+    pub duration: Mirrored<u32>,
     /// Onsets `[ΣN]` in seconds from the start of the segment.
-    pub onset: Arc<[f32]>,
+    pub onset: Mirrored<f32>,
     /// The descriptor the arm injects, [ΣN, dims]; `None` where it injects none.
     pub descriptor: Option<Tensor>,
+}
+
+impl AudioBatch {
+    /// The batch on `device`, stored as `dtype`.
+    pub fn to_device(&self, device: &Device, dtype: DType) -> Result<Self> {
+        let descriptor = match &self.descriptor {
+            Some((values, rows)) => Some((values.to_device(device, dtype)?, rows.clone())),
+            None => None,
+        };
+        Ok(AudioBatch { samples: self.samples.to_device(device, dtype)?, descriptor })
+    }
+}
+
+impl MidiBatch {
+    /// The batch on `device`, its descriptor stored as `dtype`; indices and offsets are uploaded now rather than at their
+    /// first use.
+    pub fn to_device(&self, device: &Device, dtype: DType) -> Result<Self> {
+        let mut batch = self.clone();
+        if let Some(descriptor) = &self.descriptor {
+            batch.descriptor = Some(descriptor.to_device(device, dtype)?);
+        }
+        if !device.is_cpu() {
+            batch.rows.on(device)?;
+            for index in [&batch.pitch, &batch.velocity, &batch.duration] {
+                index.on(device)?;
+            }
+        }
+        Ok(batch)
+    }
 }

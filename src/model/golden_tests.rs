@@ -2,11 +2,10 @@
 //! of training.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::*;
 use crate::arms;
-use crate::device::DType;
+use crate::device::{DType, Mirrored};
 use crate::golden::Golden;
 use crate::nn::{Mode, Norm};
 use crate::ops::Ragged;
@@ -75,7 +74,7 @@ impl Fixture {
             let rows = all.chunks(width).zip(&mask).filter(|(_, m)| **m > 0.0);
             rows.flat_map(|(row, _)| row.to_vec()).collect()
         };
-        let symbols = |key: &str| -> Arc<[u32]> { valid(key, 1).iter().map(|&x| x as u32).collect() };
+        let symbols = |key: &str| -> Mirrored<u32> { valid(key, 1).iter().map(|&x| x as u32).collect() };
         let tensor = |shape: &[usize], data: &[f64]| Tensor::from_f64(shape, data, dtype);
         let midi = MidiBatch {
             pitch: symbols("pitch"),
@@ -105,7 +104,8 @@ impl Fixture {
         let cx = Context::new(&tape, &self.parameters, TRAIN).probing();
         let ea = self.model.embed_audio(&cx, &self.audio).unwrap();
         let em = self.model.embed_midi(&cx, &self.midi).unwrap();
-        let (loss, terms) = vicreg(&tape, &ea, &em, &LOSS).unwrap();
+        let found = vicreg(&tape, &ea, &em, &LOSS).unwrap();
+        let (loss, terms) = (&found.loss, found.terms().unwrap());
         let done = cx.finish();
         for (key, probe) in [("cnn", "audio.cnn"), ("audio_tf", "audio.layers.0"), ("za", "za"), ("zm", "zm")] {
             let mut value = done.probes[probe].to_f64();
@@ -123,7 +123,7 @@ impl Fixture {
         ] {
             self.close(&format!("64/out/{key}"), &[value]);
         }
-        let mut gradients = tape.backward(&loss, Tensor::one(self.dtype)).unwrap();
+        let mut gradients = tape.backward(loss, Tensor::one(self.dtype)).unwrap();
         let flat: Vec<f64> = match self.dtype {
             DType::F32 => {
                 self.parameters.flatten::<f32>(&done.vars, &mut gradients).iter().map(|&x| f64::from(x)).collect()
@@ -140,12 +140,11 @@ impl Fixture {
         let cx = Context::new(&tape, &self.parameters, TRAIN);
         self.model.embed_audio(&cx, &self.audio).unwrap();
         self.model.embed_midi(&cx, &self.midi).unwrap();
-        cx.finish().update_running_statistics(&mut self.parameters);
-        let shapes = self.parameters.buffer_shapes();
-        let snapshot = self.parameters.snapshot();
+        cx.finish().update_running_statistics(&mut self.parameters, None).unwrap();
+        let snapshot = self.parameters.snapshot().unwrap();
         let running: Vec<(String, Vec<f64>)> = self
             .parameters
-            .tensors(&snapshot, &shapes)
+            .tensors(&snapshot)
             .iter()
             .filter(|t| t.name.contains("running"))
             .map(|t| (t.name.to_string(), t.data.iter().map(|&x| f64::from(x)).collect()))
@@ -168,7 +167,7 @@ impl Fixture {
             let cx = Context::new(&tape, &self.parameters, TRAIN);
             let ea = self.model.embed_audio(&cx, &self.audio).unwrap();
             let em = self.model.embed_midi(&cx, &self.midi).unwrap();
-            let (loss, _) = vicreg(&tape, &ea, &em, &LOSS).unwrap();
+            let loss = vicreg(&tape, &ea, &em, &LOSS).unwrap().loss;
             let got = loss.value().item();
             assert!((got - want).abs() < 1e-3 * want, "loss {got} against {want}");
             let done = cx.finish();

@@ -3,7 +3,6 @@
 use super::HeadSpec;
 use crate::error::Result;
 use crate::nn::{BatchNorm, Builder, Context, Linear};
-use crate::ops::activation::relu;
 use crate::tape::Var;
 
 /// Linear → BatchNorm → ReLU → Linear → BatchNorm → ReLU → Linear.
@@ -27,7 +26,7 @@ impl Head {
     pub fn apply(&self, cx: &Context, x: &Var) -> Result<Var> {
         let mut x = x.clone();
         for (linear, norm) in &self.hidden {
-            x = relu(cx.tape, &norm.apply(cx, &linear.apply(cx, &x)?)?)?;
+            x = norm.apply_relu(cx, &linear.apply(cx, &x)?)?;
         }
         self.output.apply(cx, &x)
     }

@@ -1,15 +1,19 @@
 //! The MIDI encoder (paper, section 3.2, tables 17 and 18): note embeddings, descriptor injection, positions, pre-norm
 //! Transformer blocks, mean over notes, LayerNorm.
 
+use std::sync::Mutex;
+
 use super::injection::Injector;
 use super::{MidiBatch, ModelSpec, Onset};
 use crate::arms::Injection;
 use crate::descriptors::duration::BUCKETS;
+use crate::device::{DType, Mirrored};
 use crate::error::{Error, Result};
 use crate::nn::{Block, BlockSpec, Builder, Context, Embedding, LayerNorm, Linear, Norm};
 use crate::ops::add::add;
 use crate::ops::concat::concat;
 use crate::ops::pool::mean_pool;
+use crate::ops::positions::{add_positions, add_sinusoids};
 use crate::tape::Var;
 use crate::tensor::Tensor;
 
@@ -33,6 +37,11 @@ pub struct MidiEncoder {
     last: LayerNorm,
     onset: Onset,
     d: usize,
+    max_notes: usize,
+    /// Sinusoids of every index [max_notes, d], on the device that asked last.
+    indices: Mutex<Option<Tensor>>,
+    /// Their frequencies `[d/2]`, which onsets are multiplied by.
+    frequencies: Mirrored<f32>,
 }
 
 impl MidiEncoder {
@@ -52,6 +61,9 @@ impl MidiEncoder {
             last: LayerNorm::new(b, "midi.final", d),
             onset: midi.onset,
             d,
+            max_notes: midi.max_notes,
+            indices: Mutex::default(),
+            frequencies: (0..d.div_ceil(2)).map(|i| frequency(2 * i, d) as f32).collect(),
         }
     }
 
@@ -69,12 +81,33 @@ impl MidiEncoder {
                 .ok_or_else(|| Error::op("MIDI encoder", "descriptor", "the descriptor the arm injects", "none"))?;
             (x, rows) = injector.apply(cx, &x, &rows, descriptor, &batch.rows)?;
         }
-        x = add(cx.tape, &x, &self.positions(batch, &x))?;
+        x = self.add_positions(cx, batch, &x)?;
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.apply(cx, &x, &rows)?;
             cx.probe(&format!("midi.layers.{i}"), &x);
         }
         self.last.apply(cx, &mean_pool(cx.tape, &x, &rows)?)
+    }
+
+    /// x plus sinusoidal positions.
+    fn add_positions(&self, cx: &Context, batch: &MidiBatch, x: &Var) -> Result<Var> {
+        let device = x.value().device();
+        if device.is_cpu() {
+            return add(cx.tape, x, &self.positions(batch, x));
+        }
+        if self.onset == Onset::Seconds {
+            return add_sinusoids(cx.tape, x, &batch.onset, &self.frequencies, ONSET_UNIT);
+        }
+        let mut indices = self.indices.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let table = match indices.take().filter(|t| t.device() == device && t.dtype() == x.dtype()) {
+            Some(known) => known,
+            None => {
+                let values: Vec<f64> = (0..self.max_notes).flat_map(|i| sinusoid(i as f64, self.d)).collect();
+                Tensor::from_f64(&[self.max_notes, self.d], &values, DType::F32).to_device(device, x.dtype())?
+            }
+        };
+        let table = Var::constant(indices.insert(table).clone());
+        add_positions(cx.tape, x, &table, &batch.rows)
     }
 
     /// Sinusoidal positions of every note [ΣN, d].
@@ -89,10 +122,15 @@ impl MidiEncoder {
     }
 }
 
+/// b^(−2i/d) of column 2i or 2i + 1.
+fn frequency(column: usize, d: usize) -> f64 {
+    SINUSOID_BASE.powf(-((column / 2 * 2) as f64) / d as f64)
+}
+
 /// Interleaved sin(p·b^(−2i/d)), cos(p·b^(−2i/d)) for i = 0 … d/2 (Vaswani et al. 2017).
 pub fn sinusoid(position: f64, d: usize) -> impl Iterator<Item = f64> {
     (0..d).map(move |c| {
-        let angle = position * SINUSOID_BASE.powf(-((c / 2 * 2) as f64) / d as f64);
+        let angle = position * frequency(c, d);
         if c % 2 == 0 { angle.sin() } else { angle.cos() }
     })
 }

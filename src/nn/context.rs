@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::{BufferId, ParamId, Parameters};
+use crate::error::{Error, Result};
 use crate::ops::batchnorm::BatchStatistics;
 use crate::ops::dropout::Dropout;
 use crate::tape::{Tape, Var};
@@ -55,7 +56,7 @@ impl<'a> Context<'a> {
     }
 
     /// A buffer's values.
-    pub fn buffer(&self, id: BufferId) -> &[f32] {
+    pub fn buffer(&self, id: BufferId) -> &Tensor {
         self.parameters.buffer(id)
     }
 
@@ -107,14 +108,14 @@ pub struct Finished {
 const MOMENTUM: f64 = 0.1;
 
 impl Finished {
-    /// running ← (1 − momentum)·running + momentum·batch, with the unbiased variance.
-    pub fn update_running_statistics(&self, parameters: &mut Parameters) {
+    /// running ← (1 − momentum)·running + momentum·batch, with the unbiased variance; on a device only where the gradient's
+    /// `norm` is finite.
+    pub fn update_running_statistics(&self, parameters: &mut Parameters, norm: Option<&Tensor>) -> Result<()> {
         for (mean, variance, batch) in &self.statistics {
-            for (id, values) in [(*mean, &batch.mean), (*variance, &batch.variance)] {
-                for (running, &x) in parameters.buffer_mut(id).iter_mut().zip(values) {
-                    *running = ((1.0 - MOMENTUM) * f64::from(*running) + MOMENTUM * x) as f32;
-                }
-            }
+            let twice = || Error::op("batchnorm", "buffers", "two", "one for both statistics");
+            let [mean, variance] = parameters.buffers_mut([*mean, *variance]).ok_or_else(twice)?;
+            batch.fold_into(mean, variance, MOMENTUM, norm)?;
         }
+        Ok(())
     }
 }

@@ -1,10 +1,10 @@
 //! The simple layers: affine map, normalisations, table lookup.
 
-use std::sync::Arc;
-
 use super::{BufferId, Builder, Context, Init, ParamId};
+use crate::device::Mirrored;
 use crate::error::Result;
-use crate::ops::batchnorm::{batchnorm, batchnorm_frozen};
+use crate::ops::activation::relu;
+use crate::ops::batchnorm::{batchnorm_frozen, batchnorm_relu};
 use crate::ops::{embedding, layernorm, linear};
 use crate::tape::Var;
 
@@ -71,15 +71,16 @@ impl BatchNorm {
         }
     }
 
-    /// Applies to x [B, d].
-    pub fn apply(&self, cx: &Context, x: &Var) -> Result<Var> {
+    /// max(BatchNorm(x), 0) of x [B, d].
+    pub fn apply_relu(&self, cx: &Context, x: &Var) -> Result<Var> {
         let (weight, bias) = (cx.var(self.weight), cx.var(self.bias));
         if cx.is_training() {
-            let (y, statistics) = batchnorm(cx.tape, x, weight, bias)?;
+            let (y, statistics) = batchnorm_relu(cx.tape, x, weight, bias)?;
             cx.observe(self.mean, self.variance, statistics);
             Ok(y)
         } else {
-            batchnorm_frozen(x, weight, bias, cx.buffer(self.mean), cx.buffer(self.variance))
+            let y = batchnorm_frozen(x, weight, bias, cx.buffer(self.mean), cx.buffer(self.variance))?;
+            relu(cx.tape, &y)
         }
     }
 }
@@ -96,7 +97,7 @@ impl Embedding {
     }
 
     /// `[N]` symbols → `[N, d]`.
-    pub fn apply(&self, cx: &Context, symbols: &Arc<[u32]>) -> Result<Var> {
+    pub fn apply(&self, cx: &Context, symbols: &Mirrored<u32>) -> Result<Var> {
         embedding::embedding(cx.tape, cx.var(self.weight), symbols)
     }
 }

@@ -5,11 +5,13 @@
 mod attention;
 mod block;
 mod context;
+mod gradients;
 mod layers;
 mod parameters;
 
 pub use attention::MultiHead;
 pub use block::{Block, BlockSpec, Norm};
 pub use context::{Context, Mode};
+pub use gradients::FlatGradients;
 pub use layers::{BatchNorm, Embedding, LayerNorm, Linear};
-pub use parameters::{BufferId, Builder, Init, ParamId, Parameters};
+pub use parameters::{BufferId, Builder, Init, ParamId, Parameters, Snapshot};

@@ -1,13 +1,13 @@
 //! Dropout: y = x·mask/(1 − p), where the mask is a pure function of (seed, step, site, element) and so is regenerated, not
 //! stored, in the backward pass: dx = dy·mask/(1 − p).
 
-use super::{Case, Input, for_rows};
-use crate::device::{PoolVec, Real};
+use super::{Case, Input, for_rows, rowwise};
+use crate::device::{PoolVec, Real, kernels};
 use crate::error::Result;
 use crate::random::{Philox, uniform_f32};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
-use crate::with_real;
+use crate::{with_real, with_storage};
 
 /// One use of dropout in one step.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +49,18 @@ impl Dropout {
         }
     }
 
+    fn launch(&self, x: &Tensor) -> Result<Tensor> {
+        let (rows, d, draws) = (x.rows(), x.cols(), self.draws());
+        let mut y = Tensor::uninit_on(x.device(), x.shape(), x.dtype())?;
+        with_storage!(x.dtype(), T => {
+            kernels::dropout::apply::<T>(
+                rowwise(x.device(), rows, d), x.input(), y.output(), draws.below, draws.scale, draws.counter, draws.key,
+                rows as i32, d as i32,
+            )?;
+        });
+        Ok(y)
+    }
+
     fn apply<F: Real>(&self, x: &Tensor) -> Tensor {
         let cols = x.cols();
         let mut y = PoolVec::<F>::copy_of(x.as_slice());
@@ -79,14 +91,19 @@ impl Draws {
 /// Dropout of every element, or `x` itself where there is none.
 pub fn dropout(tape: &Tape, x: &Var, dropout: Option<Dropout>) -> Result<Var> {
     let Some(dropout) = dropout else { return Ok(x.clone()) };
-    x.value().device().cpu_only("dropout")?;
+    if !x.value().device().is_cpu() {
+        return Ok(tape.record(dropout.launch(x.value())?, &[x], move |dy| Ok(vec![Some(dropout.launch(dy)?)])));
+    }
     let value = with_real!(x.dtype(), F => dropout.apply::<F>(x.value()));
     Ok(tape.record(value, &[x], move |dy| Ok(vec![Some(with_real!(dy.dtype(), F => dropout.apply::<F>(dy)))])))
 }
 
 /// Configurations for the gradient suite.
 pub fn cases() -> Vec<Case> {
-    vec![Case::new("dropout", vec![Input::new(&[5, 7])], |t, v| dropout(t, &v[0], Some(Dropout::new(0.4, 1, 2, 3))))]
+    let case = |name, shape: [usize; 2], p, site| {
+        Case::new(name, vec![Input::new(&shape)], move |t, v| dropout(t, &v[0], Some(Dropout::new(p, 1, 2, site))))
+    };
+    vec![case("dropout", [5, 7], 0.4, 3), case("dropout of wide rows", [33, 64], 0.1, 4)]
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Linear interpolation in time (align_corners = false): output t of n reads at s = max((t + ½)·T/n − ½, 0) of T input rows,
 //! `y[t] = (1 − w)·x[⌊s⌋] + w·x[min(⌊s⌋ + 1, T − 1)]`, `w = s − ⌊s⌋`. The gradient is the transposed map.
 
-use super::{Case, Input, Ragged};
-use crate::device::{PoolVec, Real};
+use super::{Case, Input, Ragged, rowwise};
+use crate::device::{PoolVec, Real, kernels};
 use crate::error::{Error, Result};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
-use crate::with_real;
+use crate::{with_real, with_storage};
 
 /// Source row pair and weight of the second for output row `t` of `n`, from `length` rows.
 fn taps(t: usize, n: usize, length: usize) -> (usize, usize, f64) {
@@ -17,12 +17,14 @@ fn taps(t: usize, n: usize, length: usize) -> (usize, usize, f64) {
 
 /// Stretches every sample from its length in `from` to its length in `to`: [ΣT, d] → [Σn, d].
 pub fn interpolate(tape: &Tape, x: &Var, from: &Ragged, to: &Ragged) -> Result<Var> {
-    x.value().device().cpu_only("interpolate")?;
     let d = x.value().cols();
     let fits = from.batch() == to.batch() && (0..from.batch()).all(|b| from.length(b) > 0 || to.length(b) == 0);
     if x.shape() != [from.total(), d] || !fits {
         let got = format!("{:?} in {} samples to {}", x.shape(), from.batch(), to.batch());
         return Err(Error::op("interpolate", "x", format!("[{}, {d}], no empty sample", from.total()), got));
+    }
+    if !x.value().device().is_cpu() {
+        return launch(tape, x, from, to);
     }
     let value = with_real!(x.dtype(), F => {
         let source = x.value().as_slice::<F>();
@@ -60,8 +62,42 @@ pub fn interpolate(tape: &Tape, x: &Var, from: &Ragged, to: &Ragged) -> Result<V
     }))
 }
 
+fn launch(tape: &Tape, x: &Var, from: &Ragged, to: &Ragged) -> Result<Var> {
+    // Kernels compute source places as 32-bit fractions.
+    let fits = |b| (2 * to.length(b) as u64 + 3) * (2 * from.length(b) as u64 + 3) < 1 << 31;
+    if !(0..from.batch()).all(fits) {
+        let got = format!("{} to {}", from.longest(), to.longest());
+        return Err(Error::op("interpolate", "lengths", "a product below 2²⁹", got));
+    }
+    let (batch, d) = (from.batch() as i32, x.value().cols());
+    let (rows_from, rows_to) = (from.total(), to.total());
+    let device = x.value().device().clone();
+    let (from, to) = (from.on(&device)?, to.on(&device)?);
+    let mut y = Tensor::uninit_on(&device, &[rows_to, d], x.dtype())?;
+    with_storage!(x.dtype(), T => {
+        kernels::interpolate::forward::<T>(
+            rowwise(&device, rows_to, d), x.value().input(), from.input(0), to.input(0), y.output(), batch,
+            rows_to as i32, d as i32,
+        )?;
+        Ok(tape.record(y, &[x], move |dy| {
+            let mut dx = Tensor::uninit_on(&device, &[rows_from, d], dy.dtype())?;
+            kernels::interpolate::backward::<T>(
+                rowwise(&device, rows_from, d), dy.input(), from.input(0), to.input(0), dx.output(), batch,
+                rows_from as i32, d as i32,
+            )?;
+            Ok(vec![Some(dx)])
+        }))
+    })
+}
+
 /// Configurations for the gradient suite.
 pub fn cases() -> Vec<Case> {
     let (from, to) = (Ragged::from_lengths([3, 1, 5]), Ragged::from_lengths([10, 2, 4]));
-    vec![Case::new("interpolate", vec![Input::new(&[9, 2])], move |t, v| interpolate(t, &v[0], &from, &to))]
+    let (frames, stretched) = (Ragged::uniform(2, 47), Ragged::uniform(2, 600));
+    vec![
+        Case::new("interpolate", vec![Input::new(&[9, 2])], move |t, v| interpolate(t, &v[0], &from, &to)),
+        Case::new("interpolate frames", vec![Input::new(&[94, 8])], move |t, v| {
+            interpolate(t, &v[0], &frames, &stretched)
+        }),
+    ]
 }

@@ -4,6 +4,7 @@
 //! gradients flow back. `cases()` of each file lists what the gradient suite runs (`tests/ops.rs`).
 
 mod case;
+pub mod gram;
 mod parallel;
 mod ragged;
 mod reduce;
@@ -25,5 +26,5 @@ pub mod positions;
 pub mod vicreg;
 
 pub use case::{Case, Input, all_cases};
-pub(crate) use parallel::{column_sums, elementwise, for_rows, parallel_map, parallel_zip};
+pub(crate) use parallel::{column_sums, elementwise, for_rows, parallel_map, parallel_zip, rowwise};
 pub use ragged::Ragged;

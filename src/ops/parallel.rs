@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use crate::device::simd::vectorised;
-use crate::device::{Launch, Real};
+use crate::device::{Device, Launch, Real};
 use crate::tensor::Tensor;
 
 /// Elements one task handles: enough to hide the cost of handing it out, small enough to stay in a core's cache.
@@ -58,6 +58,11 @@ pub(crate) fn column_sums<F: Real>(x: &[F], cols: usize) -> crate::device::PoolV
 /// The grid of a kernel that handles [`PER_BLOCK`] elements of `x` in each block.
 pub(crate) fn elementwise(x: &Tensor) -> Launch<'_> {
     x.device().launch(x.len().div_ceil(PER_BLOCK))
+}
+
+/// The grid of a kernel of `kernels/rows.cuh` over [rows, d]: a thread takes eight columns of a row.
+pub(crate) fn rowwise(device: &Device, rows: usize, d: usize) -> Launch<'_> {
+    device.launch((rows * d.div_ceil(8)).div_ceil(PER_BLOCK / 8))
 }
 
 /// Elements of one block of an element-wise kernel: ELEMENTWISE in `kernels/common.cuh`.

@@ -1,19 +1,21 @@
 //! Mean over the rows of each sample: y[b, :] = Σ_{t < T_b} x[b, t, :]/T_b; dx[b, t, :] = dy[b, :]/T_b.
 
-use super::{Case, Input, Ragged};
-use crate::device::{PoolVec, Real};
+use super::{Case, Input, Ragged, rowwise};
+use crate::device::{Launch, PoolVec, Real, kernels};
 use crate::error::{Error, Result};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
-use crate::with_real;
+use crate::{with_real, with_storage};
 
 /// x [ΣT, d] → [B, d]; every sample has at least one row.
 pub fn mean_pool(tape: &Tape, x: &Var, rows: &Ragged) -> Result<Var> {
-    x.value().device().cpu_only("mean_pool")?;
     let d = x.value().cols();
     if x.shape() != [rows.total(), d] || (0..rows.batch()).any(|b| rows.length(b) == 0) {
         let got = format!("{:?}", x.shape());
         return Err(Error::op("mean_pool", "x", format!("[{}, {d}], no empty sample", rows.total()), got));
+    }
+    if !x.value().device().is_cpu() {
+        return launch(tape, x, rows);
     }
     let value = with_real!(x.dtype(), F => {
         let source = x.value().as_slice::<F>();
@@ -42,8 +44,32 @@ pub fn mean_pool(tape: &Tape, x: &Var, rows: &Ragged) -> Result<Var> {
     }))
 }
 
+/// Columns that a block of the forward kernel takes.
+const WIDTH: usize = 64;
+
+fn launch(tape: &Tape, x: &Var, rows: &Ragged) -> Result<Var> {
+    let (batch, total, d) = (rows.batch(), rows.total(), x.value().cols());
+    let device = x.value().device().clone();
+    let offsets = rows.on(&device)?;
+    let mut y = Tensor::uninit_on(&device, &[batch, d], x.dtype())?;
+    with_storage!(x.dtype(), T => {
+        let grid = Launch::grid(&device, [d.div_ceil(WIDTH), batch, 1]);
+        kernels::pool::forward::<T>(grid, x.value().input(), offsets.input(0), y.output(), d as i32)?;
+        Ok(tape.record(y, &[x], move |dy| {
+            let mut dx = Tensor::uninit_on(&device, &[total, d], dy.dtype())?;
+            let (grid, out) = (rowwise(&device, total, d), dx.output());
+            kernels::pool::backward::<T>(grid, dy.input(), offsets.input(0), out, batch as i32, total as i32, d as i32)?;
+            Ok(vec![Some(dx)])
+        }))
+    })
+}
+
 /// Configurations for the gradient suite.
 pub fn cases() -> Vec<Case> {
     let rows = Ragged::from_lengths([3, 1, 4]);
-    vec![Case::new("mean_pool", vec![Input::new(&[8, 3])], move |t, v| mean_pool(t, &v[0], &rows))]
+    let long = Ragged::from_lengths([70, 33]);
+    vec![
+        Case::new("mean_pool", vec![Input::new(&[8, 3])], move |t, v| mean_pool(t, &v[0], &rows)),
+        Case::new("mean_pool of many rows", vec![Input::new(&[103, 72])], move |t, v| mean_pool(t, &v[0], &long)),
+    ]
 }

@@ -1,33 +1,26 @@
 //! Rows of a batch whose samples have different lengths, packed without padding.
 
-use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use crate::device::{Device, Memory};
-use crate::error::{Error, Result};
+use crate::device::{Device, Memory, Mirrored, kernels};
+use crate::error::Result;
 
 /// Where each sample's rows lie in a packed [ΣT, features] tensor: sample `b` owns rows `offsets[b]..offsets[b+1]`.
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ragged {
-    offsets: Arc<Offsets>,
-}
-
-struct Offsets {
-    rows: Vec<usize>,
-    /// The copy on the device that asked last: clones share it, so that a batch uploads it once.
-    uploaded: Mutex<Option<Arc<Memory>>>,
+    offsets: Mirrored<u32>,
 }
 
 impl Ragged {
     /// Samples of the given lengths, one after the other.
     pub fn from_lengths(lengths: impl IntoIterator<Item = usize>) -> Self {
         let mut offsets = vec![0];
-        offsets.extend(lengths.into_iter().scan(0, |end, n| {
+        offsets.extend(lengths.into_iter().scan(0usize, |end, n| {
             *end += n;
-            Some(*end)
+            Some(u32::try_from(*end).expect("a batch has fewer than 2³² rows"))
         }));
-        Ragged { offsets: Arc::new(Offsets { rows: offsets, uploaded: Mutex::default() }) }
+        Ragged { offsets: offsets.into() }
     }
 
     /// `batch` samples of `length` rows each.
@@ -37,17 +30,17 @@ impl Ragged {
 
     /// Number of samples.
     pub fn batch(&self) -> usize {
-        self.offsets.rows.len() - 1
+        self.offsets.len() - 1
     }
 
     /// Rows of all samples together.
     pub fn total(&self) -> usize {
-        self.offsets.rows[self.batch()]
+        self.offsets[self.batch()] as usize
     }
 
     /// Rows of sample `b`.
     pub fn range(&self, b: usize) -> Range<usize> {
-        self.offsets.rows[b]..self.offsets.rows[b + 1]
+        self.offsets[b] as usize..self.offsets[b + 1] as usize
     }
 
     /// Length of sample `b`.
@@ -60,32 +53,21 @@ impl Ragged {
         (0..self.batch()).map(|b| self.length(b)).max().unwrap_or(0)
     }
 
-    /// The batch + 1 offsets as `i32` on a device.
-    pub(crate) fn on(&self, device: &Device) -> Result<Arc<Memory>> {
-        let mut uploaded = self.offsets.uploaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(memory) = uploaded.as_ref().filter(|m| m.device() == device) {
-            return Ok(memory.clone());
+    /// Offsets (`u32`, one more than there are samples) on `device`. Equal lengths are written by a kernel, without reading
+    /// host memory: such a batch can be made within a recorded step.
+    pub fn on(&self, device: &Device) -> Result<Arc<Memory>> {
+        let length = self.offsets.get(1).map_or(0, |&end| end);
+        if self.batch() == 0 || (0..self.batch()).any(|b| self.length(b) != length as usize) {
+            return self.offsets.on(device);
         }
-        let narrow = |&row: &usize| {
-            i32::try_from(row).map_err(|_| Error::op("ragged", "rows", format!("≤ {}", i32::MAX), row.to_string()))
-        };
-        let rows = self.offsets.rows.iter().map(narrow).collect::<Result<Vec<_>>>()?;
-        let memory = Arc::new(Memory::upload(device, &rows)?);
-        *uploaded = Some(memory.clone());
-        Ok(memory)
+        self.offsets.on_by(device, || {
+            let memory = Memory::uninit(device, size_of_val(&self.offsets[..]))?;
+            let grid = device.launch(self.offsets.len().div_ceil(PER_BLOCK));
+            kernels::positions::uniform(grid, memory.output(0), length, self.offsets.len() as i32)?;
+            Ok(memory)
+        })
     }
 }
 
-impl PartialEq for Ragged {
-    fn eq(&self, other: &Ragged) -> bool {
-        self.offsets.rows == other.offsets.rows
-    }
-}
-
-impl Eq for Ragged {}
-
-impl fmt::Debug for Ragged {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_tuple("Ragged").field(&self.offsets.rows).finish()
-    }
-}
+/// Threads of a block of `positions::uniform`.
+const PER_BLOCK: usize = 256;

@@ -6,12 +6,13 @@
 //!
 //! Covariances never form a D×D matrix: with centred X [B, D] and G = X·Xᵀ [B, B], ‖XᵀX‖² = ‖G‖² and (XᵀX)·… = X·G.
 
+use super::gram::{TILE, gram};
 use super::{Case, Input};
-use crate::device::{PoolVec, Real};
+use crate::device::{DType, Launch, PoolVec, Real, kernels};
 use crate::error::{Error, Result};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
-use crate::with_real;
+use crate::{with_real, with_storage};
 
 /// Added to the variance under the square root.
 const EPSILON: f64 = 1e-4;
@@ -115,9 +116,34 @@ impl<F: Real> Side<F> {
     }
 }
 
-/// The weighted loss (a scalar) and its unweighted terms.
-pub fn vicreg(tape: &Tape, x: &Var, y: &Var, spec: &VicregSpec) -> Result<(Var, VicregTerms)> {
-    x.value().device().cpu_only("vicreg")?;
+/// The loss on a tape, and its terms where it was computed.
+pub struct Vicreg {
+    /// Weighted loss, a scalar (`f32` on a device).
+    pub loss: Var,
+    terms: Terms,
+}
+
+enum Terms {
+    Host(VicregTerms),
+    /// Loss, invariance, variance, covariance.
+    Device(Tensor),
+}
+
+impl Vicreg {
+    /// The unweighted terms; waits for a device.
+    pub fn terms(&self) -> Result<VicregTerms> {
+        match &self.terms {
+            Terms::Host(terms) => Ok(*terms),
+            Terms::Device(all) => {
+                let all = all.to_host()?.to_f64();
+                Ok(VicregTerms { invariance: all[1], variance: all[2], covariance: all[3] })
+            }
+        }
+    }
+}
+
+/// The weighted loss and its unweighted terms.
+pub fn vicreg(tape: &Tape, x: &Var, y: &Var, spec: &VicregSpec) -> Result<Vicreg> {
     let &[n, d] = x.shape() else {
         return Err(Error::op("vicreg", "x", "[batch ≥ 2, dimensions]", format!("{:?}", x.shape())));
     };
@@ -134,6 +160,9 @@ pub fn vicreg(tape: &Tape, x: &Var, y: &Var, spec: &VicregSpec) -> Result<(Var, 
         Variant::Sum => ((n * d) as f64, 1.0),
         Variant::Bardes => (n as f64, 1.0),
     };
+    if !x.value().device().is_cpu() {
+        return launch(tape, x, y, spec, inv_over, var_over);
+    }
     with_real!(x.dtype(), F => {
         let (side_x, side_y) = (Side::<F>::new(x.value()), Side::<F>::new(y.value()));
         let difference: Vec<f64> =
@@ -157,17 +186,70 @@ pub fn vicreg(tape: &Tape, x: &Var, y: &Var, spec: &VicregSpec) -> Result<(Var, 
             };
             Ok(vec![side(&side_x, 1.0), side(&side_y, -1.0)])
         });
-        Ok((loss, terms))
+        Ok(Vicreg { loss, terms: Terms::Host(terms) })
     })
+}
+
+/// Columns, and rows of the backward pass, of a block of `kernels/vicreg.cu`; sums it leaves.
+const WIDTH: usize = 32;
+const ROWS: usize = 8;
+const SUMS: usize = 3;
+
+fn launch(tape: &Tape, x: &Var, y: &Var, spec: &VicregSpec, inv_over: f64, var_over: f64) -> Result<Vicreg> {
+    let (n, d) = (x.value().rows(), x.value().cols());
+    let device = x.value().device().clone();
+    let (blocks, tiles) = (d.div_ceil(WIDTH), n.div_ceil(TILE).pow(2));
+    let uninit = |shape: &[usize]| Tensor::uninit_on(&device, shape, DType::F32);
+    let (mut mean, mut square, mut partial) = (uninit(&[2, d])?, uninit(&[2, d])?, uninit(&[2, blocks, SUMS])?);
+    let (mut squares, mut grams, mut terms) = (uninit(&[2, tiles])?, uninit(&[2, n, n])?, uninit(&[4])?);
+    let [rows, columns] = [n, d].map(|size| size as i32);
+    let epsilon = EPSILON as f32;
+    let (x_value, y_value) = (x.value().clone(), y.value().clone());
+    with_storage!(x.dtype(), T => {
+        kernels::vicreg::columns::<T>(
+            Launch::grid(&device, [blocks, 2, 1]), x_value.input(), y_value.input(), mean.output(), square.output(),
+            partial.output(), epsilon, rows, columns,
+        )?;
+    });
+    for (side, value) in [&x_value, &y_value].into_iter().enumerate() {
+        gram(value, Some((&mean, side * d)), (&mut grams, side * n * n), Some((&mut squares, side * tiles)))?;
+    }
+    kernels::vicreg::finish(
+        device.launch(1), partial.input(), squares.input(), terms.output(), spec.invariance as f32,
+        spec.variance as f32, spec.covariance as f32, inv_over as f32, var_over as f32, blocks as i32, tiles as i32,
+        rows, columns,
+    )?;
+    let (m, width) = ((n - 1) as f64, d as f64);
+    let weights = [
+        spec.invariance * 2.0 / inv_over,
+        spec.variance / (var_over * m * width),
+        spec.covariance * 4.0 / (m * m * width),
+    ]
+    .map(|weight| weight as f32);
+    let loss = tape.record(terms.view(0, &[]), &[x, y], move |dloss| {
+        let mut dx = Tensor::uninit_on(&device, x_value.shape(), x_value.dtype())?;
+        let mut dy = Tensor::uninit_on(&device, y_value.shape(), y_value.dtype())?;
+        let grid = Launch::grid(&device, [blocks, 2, n.div_ceil(ROWS)]);
+        with_storage!(x_value.dtype(), T => {
+            kernels::vicreg::backward::<T>(
+                grid, dloss.input(), x_value.input(), y_value.input(), mean.input(), square.input(), grams.input(),
+                dx.output(), dy.output(), weights[0], weights[1], weights[2], epsilon, rows, columns,
+            )?;
+        });
+        Ok(vec![Some(dx), Some(dy)])
+    });
+    Ok(Vicreg { loss, terms: Terms::Device(terms) })
 }
 
 /// Configurations for the gradient suite.
 pub fn cases() -> Vec<Case> {
-    [Variant::Code, Variant::Sum, Variant::Bardes]
-        .map(|variant| {
+    [(Variant::Code, 5, 4), (Variant::Sum, 5, 4), (Variant::Bardes, 5, 4), (Variant::Code, 35, 41)]
+        .map(|(variant, n, d)| {
             let spec = VicregSpec { invariance: 10.0, variance: 10.0, covariance: 1.0, variant };
-            let inputs = vec![Input::within(&[5, 4], -2.0, 2.0), Input::new(&[5, 4])];
-            Case::new(format!("vicreg {variant:?}"), inputs, move |t, v| Ok(vicreg(t, &v[0], &v[1], &spec)?.0))
+            let inputs = vec![Input::within(&[n, d], -2.0, 2.0), Input::new(&[n, d])];
+            Case::new(format!("vicreg {variant:?} {n}×{d}"), inputs, move |t, v| {
+                Ok(vicreg(t, &v[0], &v[1], &spec)?.loss)
+            })
         })
         .into()
 }

@@ -6,8 +6,9 @@ use half::bf16;
 use half::slice::HalfFloatSliceExt;
 
 use super::Tensor;
-use crate::device::{Buffer, DType, Device, In, Memory, Out, Storage};
+use crate::device::{Buffer, DType, Device, In, Memory, Out, Storage, kernels};
 use crate::error::{Error, Result};
+use crate::with_storage;
 
 impl Tensor {
     /// Unspecified content, for a kernel to write every element of.
@@ -25,6 +26,16 @@ impl Tensor {
         Ok(Self::from_memory(shape, memory, dtype))
     }
 
+    /// A scalar 1 on any device (the gradient of a loss with respect to itself).
+    pub fn one_on(device: &Device, dtype: DType) -> Result<Self> {
+        if device.is_cpu() {
+            return Ok(Self::one(dtype));
+        }
+        let mut one = Self::uninit_on(device, &[], dtype)?;
+        with_storage!(dtype, T => kernels::add::fill::<T>(device.launch(1), one.output(), 1.0, 1)?);
+        Ok(one)
+    }
+
     /// Wraps device memory; `shape` elements of `dtype` fill it.
     pub fn from_memory(shape: &[usize], memory: Memory, dtype: DType) -> Self {
         let bytes = shape.iter().product::<usize>() * dtype.bytes();
@@ -38,9 +49,9 @@ impl Tensor {
             return Ok(self.clone());
         }
         if device.is_cpu() {
-            return Ok(Self::from_f64(&self.shape, &self.to_f64(), dtype));
+            return Ok(Self::from_f64(&self.shape, &self.to_host()?.to_f64(), dtype));
         }
-        let values = self.to_f32();
+        let values = self.to_host()?.to_f32();
         let memory = match dtype {
             DType::F32 => Memory::upload(device, &values)?,
             DType::BF16 => {

@@ -18,7 +18,7 @@ use crate::eval::canonical;
 use crate::eval::pools::Protocol;
 use crate::io::write_atomic;
 use crate::nn::Mode;
-use crate::optim::{AdamW, AdamWSpec};
+use crate::optim::{AdamWSpec, Optimizer};
 use crate::progress::say;
 use crate::schedule::Schedule;
 
@@ -41,7 +41,7 @@ impl Config {
 /// A run in progress.
 struct Trainer {
     study: Study,
-    adam: AdamW,
+    adam: Optimizer,
     schedule: Schedule,
     order: Order,
     best: Option<Best>,
@@ -101,9 +101,9 @@ pub fn resume(run: &Path, config: Config, stop: &AtomicBool) -> Result<Outcome> 
             names.iter().map(|(name, shape)| saved.state.take(name, shape)).collect::<Result<_>>()?;
         Ok(parts.concat())
     };
-    (trainer.adam.m, trainer.adam.v) = (moments(FIRST_MOMENT)?, moments(SECOND_MOMENT)?);
+    let (first, second) = (moments(FIRST_MOMENT)?, moments(SECOND_MOMENT)?);
     saved.state.finish()?;
-    trainer.adam.step = saved.meta.step;
+    trainer.adam.restore(&trainer.study.parameters, first, second, saved.meta.step)?;
     trainer.best = saved.meta.best;
     say(&format!("going on after step {}", saved.meta.step));
     trainer.train(saved.meta.step, stop)
@@ -131,7 +131,7 @@ impl Trainer {
             eps: config.adam.eps,
             weight_decay: config.weight_decay,
         };
-        let adam = AdamW::new(spec, study.parameters.len());
+        let adam = Optimizer::new(spec, &study.parameters)?;
         say(&format!(
             "{}: {} parameters, {} training performances, {} steps an epoch, {total_steps} in all",
             config.arm,
@@ -192,20 +192,21 @@ impl Trainer {
         let Study { config, model, parameters, .. } = &mut self.study;
         let mode = Mode::Train { dropout: config.dropout as f32, seed: config.seed, step };
         let passed = step::pass(model, parameters, (&batch.audio, &batch.midi), &config.vicreg.spec(), mode)?;
+        let found = passed.figures()?;
         let record = TrainRecord {
             step: step + 1,
             epoch: (step + 1) as f64 / self.schedule.steps_per_epoch as f64,
             lr: config.lr * self.schedule.multiplier(step),
-            loss: passed.loss,
-            inv: passed.terms.invariance,
-            var: passed.terms.variance,
-            cov: passed.terms.covariance,
-            grad_norm: passed.grad_norm,
-            std_audio: passed.std_audio,
-            std_midi: passed.std_midi,
+            loss: found.loss,
+            inv: found.terms.invariance,
+            var: found.terms.variance,
+            cov: found.terms.covariance,
+            grad_norm: found.grad_norm,
+            std_audio: found.std_audio,
+            std_midi: found.std_midi,
             ..TrainRecord::default()
         };
-        if !passed.is_finite() {
+        if !found.is_finite() {
             return Err(self.diverged(step, &record, &batch));
         }
         passed.apply(parameters, &mut self.adam, record.lr, config.clip)?;
@@ -268,13 +269,14 @@ impl Trainer {
             step,
             best: self.best,
         };
-        let (values, shapes) = (study.parameters.snapshot(), study.parameters.buffer_shapes());
-        let model = study.parameters.tensors(&values, &shapes);
+        let snapshot = study.parameters.snapshot()?;
+        let model = study.parameters.tensors(&snapshot);
+        let [first, second] = self.adam.moments(&study.parameters)?;
         let names: Vec<String> = [FIRST_MOMENT, SECOND_MOMENT]
             .iter()
-            .flat_map(|prefix| study.parameters.named(&values).map(move |(name, _, _)| format!("{prefix}{name}")))
+            .flat_map(|prefix| study.parameters.named(&first).map(move |(name, _, _)| format!("{prefix}{name}")))
             .collect();
-        let slices = study.parameters.named(&self.adam.m).chain(study.parameters.named(&self.adam.v));
+        let slices = study.parameters.named(&first).chain(study.parameters.named(&second));
         let state: Vec<NamedTensor> =
             names.iter().zip(slices).map(|(name, (_, shape, data))| NamedTensor { name, shape, data }).collect();
         checkpoint::save(&self.run, &model, &state, &meta)

@@ -92,10 +92,11 @@ impl Study {
         for batch in segments.chunks(EMBED_BATCH) {
             let tape = Tape::inference();
             let cx = Context::new(&tape, &self.parameters, Mode::Eval);
-            let a = self.model.embed_audio(&cx, &self.assembler.audio(batch))?;
-            audio.extend_from_slice(a.value().as_slice::<f32>());
-            let m = self.model.embed_midi(&cx, &self.assembler.midi(batch))?;
-            midi.extend_from_slice(m.value().as_slice::<f32>());
+            let (device, dtype) = (self.parameters.device(), self.parameters.dtype());
+            let a = self.model.embed_audio(&cx, &self.assembler.audio(batch).to_device(device, dtype)?)?;
+            audio.extend_from_slice(a.value().to_host()?.as_slice::<f32>());
+            let m = self.model.embed_midi(&cx, &self.assembler.midi(batch).to_device(device, dtype)?)?;
+            midi.extend_from_slice(m.value().to_host()?.as_slice::<f32>());
             progress.advance(batch.len() as u64);
         }
         Ok(Embedded { segments, items, dim: self.config.model.head.out, audio, midi })
