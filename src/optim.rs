@@ -92,13 +92,7 @@ impl Optimizer {
 
     /// One update by gradients clipped to norm `clip` (0 = not), at rate `lr`. A device leaves everything as it is where the
     /// norm is no number; on the CPU the caller has looked.
-    pub fn update(
-        &mut self,
-        parameters: &mut Parameters,
-        gradients: &FlatGradients,
-        lr: f64,
-        clip: f64,
-    ) -> Result<()> {
+    pub fn update(&mut self, parameters: &mut Parameters, gradients: &FlatGradients, lr: f64, clip: f64) -> Result<()> {
         match (self, gradients) {
             (Optimizer::Host(adam), FlatGradients::Host { values, norm }) => {
                 let held = || Error::op("optimizer", "parameters", "no other holder during the update", "a tape alive");

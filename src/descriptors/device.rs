@@ -32,7 +32,8 @@ impl DeviceStft {
     pub fn new(device: &Device, padding: Padding) -> Result<Self> {
         let angle = |i: usize| std::f64::consts::TAU * i as f64 / N_FFT as f64;
         let column = |f: fn(f64) -> f64| (0..N_FFT).map(move |i| f(angle(i)) as f32);
-        let tables: Vec<f32> = column(|x| 0.5 - 0.5 * x.cos()).chain(column(f64::cos)).chain(column(f64::sin)).collect();
+        let tables: Vec<f32> =
+            column(|x| 0.5 - 0.5 * x.cos()).chain(column(f64::cos)).chain(column(f64::sin)).collect();
         Ok(DeviceStft { tables: Memory::upload(device, &tables)?, padding })
     }
 
@@ -84,12 +85,16 @@ mod tests {
             let t = i as f32 / 24_000.0;
             (std::f32::consts::TAU * hz * t).sin() * (0.5 + 0.5 * (beat * t).sin())
         };
-        (0..samples).map(|i| 0.4 * tone(i, 220.0, 31.0) + 0.2 * tone(i, 3000.0, 47.0) + 0.01 * noise.uniform_f32()).collect()
+        (0..samples)
+            .map(|i| 0.4 * tone(i, 220.0, 31.0) + 0.2 * tone(i, 3000.0, 47.0) + 0.01 * noise.uniform_f32())
+            .collect()
     }
 
     #[test]
     fn emulated_spectra_and_a4_follow_the_cpu() {
-        for (seed, padding, samples) in [(0, Padding::Reflect, 5_000), (1, Padding::Zero, 3_100), (2, Padding::Reflect, 700)] {
+        for (seed, padding, samples) in
+            [(0, Padding::Reflect, 5_000), (1, Padding::Zero, 3_100), (2, Padding::Reflect, 700)]
+        {
             let device = Device::emulated(seed).unwrap();
             let stft = DeviceStft::new(&device, padding).unwrap();
             let both = [audio(samples), vec![0.0; samples]];

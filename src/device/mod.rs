@@ -78,11 +78,6 @@ impl Device {
         Launch::new(self, blocks)
     }
 
-    /// Refuses an operation that has no kernel.
-    pub(crate) fn cpu_only(&self, operation: &str) -> Result<()> {
-        if self.is_cpu() { Ok(()) } else { Err(self.error(format!("{operation} has no kernel"))) }
-    }
-
     /// An error of this device.
     pub(crate) fn error(&self, reason: impl Into<String>) -> Error {
         Error::Device { device: self.name().to_owned(), reason: reason.into() }

@@ -46,12 +46,8 @@ impl Ranking {
             });
             let mut found = vec![0u32; asked * COUNTS];
             counts.read(0, &mut found)?;
-            let outcome = |c: &[u32; COUNTS]| Outcome {
-                rank: 1 + c[0],
-                hard: [c[1], c[2]],
-                semi_hard: [c[3], c[4]],
-                ties: c[5],
-            };
+            let outcome =
+                |c: &[u32; COUNTS]| Outcome { rank: 1 + c[0], hard: [c[1], c[2]], semi_hard: [c[3], c[4]], ties: c[5] };
             Ok(found.as_chunks().0.iter().map(outcome).collect())
         };
         Ok(Ranking { pool: pools.size, audio_to_midi: direction(audio, midi)?, midi_to_audio: direction(midi, audio)? })

@@ -252,7 +252,7 @@ impl Parameters {
     }
 
     /// A flat f32 tensor of the device's layout from values in host order; padding is 0.
-    pub(crate) fn from_host_order(&self, values: &[f32]) -> Result<Tensor> {
+    pub(crate) fn in_device_order(&self, values: &[f32]) -> Result<Tensor> {
         if values.len() != self.len {
             return Err(Error::op("parameters", "values", self.len.to_string(), values.len().to_string()));
         }
@@ -298,11 +298,7 @@ impl Parameters {
     pub fn snapshot(&self) -> Result<Snapshot> {
         let buffers = self.buffers.iter().map(|(_, data)| Ok(data.to_host()?.to_f32()));
         let shapes = self.buffers.iter().map(|(_, data)| [data.len()]).collect();
-        Ok(Snapshot {
-            values: self.to_host_order(&self.values)?,
-            buffers: buffers.collect::<Result<_>>()?,
-            shapes,
-        })
+        Ok(Snapshot { values: self.to_host_order(&self.values)?, buffers: buffers.collect::<Result<_>>()?, shapes })
     }
 
     /// Takes every parameter and buffer from a model file; an error names the first that is missing or misshapen.
@@ -353,7 +349,7 @@ impl Parameters {
             self.values = Tensor::from_f64(&[flat.len()], &wide, self.values.dtype());
             return Ok(());
         }
-        self.values = self.from_host_order(flat)?;
+        self.values = self.in_device_order(flat)?;
         if self.working.is_some() {
             let mut working = Tensor::uninit_on(self.device(), &[self.flat_len], DType::BF16)?;
             let grid = self.device().launch(self.flat_len.div_ceil(PER_BLOCK));

@@ -215,9 +215,19 @@ fn launch(tape: &Tape, x: &Var, y: &Var, spec: &VicregSpec, inv_over: f64, var_o
         gram(value, Some((&mean, side * d)), (&mut grams, side * n * n), Some((&mut squares, side * tiles)))?;
     }
     kernels::vicreg::finish(
-        device.launch(1), partial.input(), squares.input(), terms.output(), spec.invariance as f32,
-        spec.variance as f32, spec.covariance as f32, inv_over as f32, var_over as f32, blocks as i32, tiles as i32,
-        rows, columns,
+        device.launch(1),
+        partial.input(),
+        squares.input(),
+        terms.output(),
+        spec.invariance as f32,
+        spec.variance as f32,
+        spec.covariance as f32,
+        inv_over as f32,
+        var_over as f32,
+        blocks as i32,
+        tiles as i32,
+        rows,
+        columns,
     )?;
     let (m, width) = ((n - 1) as f64, d as f64);
     let weights = [

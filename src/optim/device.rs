@@ -69,7 +69,7 @@ impl DeviceAdamW {
 
     /// Goes on from saved moments in host order.
     pub(super) fn restore(&mut self, parameters: &Parameters, m: &[f32], v: &[f32], step: u64) -> Result<()> {
-        (self.m, self.v) = (parameters.from_host_order(m)?, parameters.from_host_order(v)?);
+        (self.m, self.v) = (parameters.in_device_order(m)?, parameters.in_device_order(v)?);
         self.step = step;
         Ok(())
     }
