@@ -8,7 +8,7 @@
 //! | mirror | [`Mirrored`] | host data with copies on devices: indices, offsets, tables |
 //! | scalar | [`Real`] | what CPU code is generic over |
 //! | storage | [`Storage`] | what kernels are generic over |
-//! | kernel | [`kernels`] | one typed function for each CUDA kernel |
+//! | kernel | `kernels` | one typed function for each CUDA kernel |
 //! | launch | [`Launch`] | the grid a kernel runs on |
 
 mod buffer;

@@ -1,7 +1,7 @@
 //! Multi-head attention over packed samples of any lengths: self-, cross- and reverse cross-attention (paper eq. 8–9).
 //!
 //! Per sample and head, with d_k columns each: S = Q·Kᵀ/√d_k, P = softmax_rows(S), O = P·V. Only tiles of S exist at a
-//! time ([`blocked`]: any width, by matrix products; [`tiled`]: narrow heads); for the backward pass the logarithm of each row's normaliser is kept and P is formed again:
+//! time (`blocked`: any width, by matrix products; `tiled`: narrow heads); for the backward pass the logarithm of each row's normaliser is kept and P is formed again:
 //! dV = Pᵀ·dO, dP = dO·Vᵀ, dS = P∘(dP − rowsum(dO∘O)), dQ = dS·K/√d_k, dK = dSᵀ·Q/√d_k.
 
 mod blocked;

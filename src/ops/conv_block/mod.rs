@@ -57,7 +57,7 @@ impl ConvSpec {
     }
 }
 
-/// One layer: parameters W [outputs, inputs, kernel], b, γ, β [outputs], and the rest.
+/// One layer: parameters `W [outputs, inputs, kernel]`, `b, γ, β [outputs]`, and the rest.
 #[derive(Clone, Copy)]
 pub struct ConvLayer<'a> {
     /// W.

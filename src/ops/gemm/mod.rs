@@ -102,7 +102,7 @@ impl<'a> Product<'a> {
         self
     }
 
-    /// Adds `bias` [n], f32, to every row.
+    /// Adds `bias [n]`, f32, to every row.
     pub fn bias(mut self, bias: &'a Tensor) -> Self {
         self.bias = Some(bias);
         self
