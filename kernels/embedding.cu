@@ -24,7 +24,7 @@ backward(const T* __restrict__ dy, const uint32_t* __restrict__ index, float* __
     const int first = blockIdx.y * WIDTH, column = first + lane * ELEMENTWISE, n = columns_left(column, d);
     float sum[ELEMENTWISE] = {};
     for (int base = warp * WARP; base < rows; base += WARPS * WARP) {
-        uint32_t found = ballot(base + lane < rows && index[min(base + lane, rows - 1)] == blockIdx.x);
+        uint32_t found = lane_vote(base + lane < rows && index[min(base + lane, rows - 1)] == blockIdx.x);
         while (found) {
             const int row = base + __ffs(found) - 1;
             found &= found - 1;

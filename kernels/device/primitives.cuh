@@ -53,7 +53,7 @@ __device__ __forceinline__ float shuffle(float x, int lane) { return __shfl_sync
 __device__ __forceinline__ uint32_t shuffle(uint32_t x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
 
 // Bit i is lane i's `yes`.
-__device__ __forceinline__ uint32_t ballot(bool yes) { return __ballot_sync(0xffffffffu, yes); }
+__device__ __forceinline__ uint32_t lane_vote(bool yes) { return __ballot_sync(0xffffffffu, yes); }
 
 // Barrier `id` (1..15) among the `threads` threads that come to it: for warps with different roles.
 __device__ __forceinline__ void named_barrier(int id, int threads) {

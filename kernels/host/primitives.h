@@ -88,7 +88,7 @@ inline uint32_t shuffle_xor(uint32_t x, int mask, WHERE) { return shuffle_from(x
 inline float shuffle(float x, int lane, WHERE) { return shuffle_from(x, lane, file, line); }
 inline uint32_t shuffle(uint32_t x, int lane, WHERE) { return shuffle_from(x, lane, file, line); }
 
-inline uint32_t ballot(bool yes, WHERE) {
+inline uint32_t lane_vote(bool yes, WHERE) {
     const uint32_t mine = yes;
     const auto* slots = emulator::exchange(&mine, sizeof mine, file, line);
     uint32_t all = 0;
