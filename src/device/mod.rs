@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 pub use buffer::Buffer;
 pub use cuda::Cuda;
+pub(crate) use cuda::cublaslt;
 pub use emulated::Emulator;
 pub use launch::{In, Launch, Out, Storage};
 pub use memory::Memory;
@@ -102,7 +103,7 @@ impl fmt::Debug for Device {
 }
 
 /// Element type of a tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DType {
     /// 32-bit floats: training and inference.
     F32,

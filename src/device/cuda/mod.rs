@@ -1,10 +1,14 @@
 //! An NVIDIA GPU through its driver, loaded at run time: the same binary runs where there is none.
 
+pub(crate) mod cublaslt;
+
 use std::ffi::c_void;
 use std::sync::{Mutex, OnceLock};
 
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
+
+use cublaslt::{CublasLt, Operands, Prepared};
 
 use super::kernels;
 use super::launch::{Argument, Entry};
@@ -21,6 +25,7 @@ pub struct Cuda {
     modules: Vec<OnceLock<Handle<sys::CUmodule>>>,
     functions: Vec<OnceLock<Handle<sys::CUfunction>>>,
     loading: Mutex<()>,
+    cublaslt: OnceLock<Option<CublasLt>>,
 }
 
 /// A driver handle; the driver's functions may be called from any thread.
@@ -72,7 +77,7 @@ impl Cuda {
         let locks = |n| std::iter::repeat_with(OnceLock::new).take(n).collect();
         let functions = std::iter::repeat_with(OnceLock::new).take(kernels::ENTRIES).collect();
         let modules = locks(kernels::MODULES.len());
-        Ok(Cuda { device, context, stream, modules, functions, loading: Mutex::new(()) })
+        Ok(Cuda { device, context, stream, modules, functions, loading: Mutex::new(()), cublaslt: OnceLock::new() })
     }
 
     /// Makes the context current on this thread.
@@ -104,6 +109,18 @@ impl Cuda {
     pub fn memory(&self) -> Result<(usize, usize)> {
         self.enter()?;
         driver("read the GPU's memory", result::mem_get_info())
+    }
+
+    /// cuBLASLt, if it is installed.
+    pub fn cublaslt(&self) -> Option<&CublasLt> {
+        self.cublaslt.get_or_init(|| self.enter().ok().and_then(|()| CublasLt::open())).as_ref()
+    }
+
+    /// Launches a product of cuBLASLt.
+    pub(crate) fn multiply(&self, product: &Prepared, algorithm: usize, operands: &Operands) -> Result<()> {
+        self.enter()?;
+        let library = self.cublaslt().ok_or_else(|| failed("no cuBLASLt"))?;
+        library.run(product, algorithm, operands, self.stream)
     }
 
     pub(super) fn allocate(&self, bytes: usize) -> Result<u64> {
@@ -217,6 +234,7 @@ impl Cuda {
 impl Drop for Cuda {
     fn drop(&mut self) {
         if self.synchronize().is_ok() {
+            self.cublaslt.take();
             // SAFETY: nothing runs any more and nothing else holds these handles.
             unsafe {
                 let _ = result::stream::destroy(self.stream);

@@ -10,6 +10,7 @@
 //! gradients. Sums are f32 and formed in the same order every time.
 
 mod layout;
+mod library;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use half::bf16;
 pub use layout::{Layout, View};
 use plan::{Engine, Plan};
 
-use crate::device::{DType, In, Launch, Out, Storage, kernels};
+use crate::device::{DType, Device, In, Launch, Out, Storage, kernels};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use crate::with_storage;
@@ -191,7 +192,8 @@ impl<'a> Product<'a> {
         let plan = self.plan.unwrap_or_else(|| Plan::choose(size, aligned));
         let device = self.a.tensor.device().clone();
         let to = out.output::<O>().shifted(layout.offset);
-        let bare = self.bias.is_none() && !self.gelu && self.slope.is_none() && self.addend.is_none();
+        let sums_only = self.bias.is_none() && !self.gelu && self.slope.is_none();
+        let bare = sums_only && self.addend.is_none();
         let at = layout.offset;
         let epilogue = Epilogue::<O> {
             out: to,
@@ -209,6 +211,22 @@ impl<'a> Product<'a> {
         if self.accumulate && self.addend.is_some() {
             return Err(Error::op("gemm", "addend", "none where the result accumulates", "one"));
         }
+        if let Engine::Library { algorithm } = plan.engine {
+            let dense = Layout::dense(size.m, size.n);
+            let signature = |layout, dtype| {
+                let found = library::signature(self.form, size, self.a, self.b, layout, dtype);
+                found.ok_or_else(|| Error::op("gemm", "engine", "operands that cuBLASLt takes", format!("{layout:?}")))
+            };
+            let (a, b) = (self.a.input::<T>().address(), self.b.input::<T>().address());
+            if sums_only {
+                let addresses = [a, b, epilogue.addend.address(), to.input().address()];
+                return library::run(&device, &signature(layout, O::DTYPE)?, algorithm, addresses);
+            }
+            let mut sums = Tensor::uninit_on(&device, &[size.batch, size.m, size.n], DType::F32)?;
+            let addresses = [a, b, 0, sums.output::<f32>().input().address()];
+            library::run(&device, &signature(dense, DType::F32)?, algorithm, addresses)?;
+            return finish(&device, size, &sums, 1, epilogue);
+        }
         if plan.splits == 1 && T::DTYPE == O::DTYPE {
             return self.sums::<T>(plan, Out::NULL, epilogue.cast());
         }
@@ -218,25 +236,7 @@ impl<'a> Product<'a> {
         }
         let mut partial = Tensor::uninit_on(&device, &[size.batch * plan.splits, size.m, size.n], DType::F32)?;
         self.sums::<T>(plan, partial.output(), Epilogue::none())?;
-        let blocks = (size.m * size.n.div_ceil(8)).div_ceil(FINISH_BLOCK);
-        let (e, l) = (epilogue, epilogue.layout);
-        kernels::gemm::finish::<O>(
-            Launch::grid(&device, [blocks, 1, size.batch]),
-            partial.input(),
-            e.out,
-            e.bias,
-            e.addend,
-            e.pre,
-            e.slope,
-            e.gelu,
-            size.m as i32,
-            size.n as i32,
-            l.stride as i32,
-            l.group as i32,
-            l.jump as i32,
-            l.batch,
-            plan.splits as i32,
-        )
+        finish(&device, size, &partial, plan.splits, epilogue)
     }
 
     /// The sums themselves: bare to `partial` [batch, splits, m, n] where that is given, otherwise through the epilogue.
@@ -280,6 +280,7 @@ impl<'a> Product<'a> {
                     splits,
                 )
             }
+            Engine::Library { .. } => unreachable!("a library has its own way of storing sums"),
             Engine::Plain => kernels::gemm::plain::<T>(
                 grid,
                 self.a.input(),
@@ -312,6 +313,30 @@ impl<'a> Product<'a> {
             ),
         }
     }
+}
+
+/// The epilogue of sums in `partial` [batch, splits, m, n].
+fn finish<O: Storage>(device: &Device, size: Size, partial: &Tensor, splits: usize, e: Epilogue<O>) -> Result<()> {
+    let Size { m, n, batch, .. } = size;
+    let blocks = (m * n.div_ceil(8)).div_ceil(FINISH_BLOCK);
+    let l = e.layout;
+    kernels::gemm::finish::<O>(
+        Launch::grid(device, [blocks, 1, batch]),
+        partial.input(),
+        e.out,
+        e.bias,
+        e.addend,
+        e.pre,
+        e.slope,
+        e.gelu,
+        m as i32,
+        n as i32,
+        l.stride as i32,
+        l.group as i32,
+        l.jump as i32,
+        l.batch,
+        splits as i32,
+    )
 }
 
 /// The pointers of `Epilogue` in `kernels/gemm_epilogue.cuh`.

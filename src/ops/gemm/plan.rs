@@ -8,20 +8,22 @@ const FULL: usize = 264;
 const SHORTEST_SPLIT: usize = 512;
 const MOST_SPLITS: usize = 64;
 
-/// What computes a product. A further one (a library) is a variant here, an arm in `Product::sums`, and a reason in [`Plan::choose`].
+/// What computes a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Engine {
     /// Tensor cores, square tiles of 64 or 128.
     Tensor { tile: usize },
     /// FMA, any alignment.
     Plain,
+    /// cuBLASLt by its n-th algorithm.
+    Library { algorithm: usize },
 }
 
 impl Engine {
     pub fn tile(self) -> usize {
         match self {
             Engine::Tensor { tile } => tile,
-            Engine::Plain => 64,
+            Engine::Plain | Engine::Library { .. } => 64,
         }
     }
 }
