@@ -151,6 +151,16 @@ impl<'a> Product<'a> {
         self.run_into(out, layout)
     }
 
+    /// Whether Hopper's copy engine finds both operands.
+    fn is_mappable(&self) -> bool {
+        self.a.is_mappable(self.batch) && self.b.is_mappable(self.batch)
+    }
+
+    /// The sums alone, by `plan`.
+    fn bare(&self, plan: Plan) -> Product<'a> {
+        Product { batch: self.batch, plan: Some(plan), ..Product::new(self.form, self.a, self.b) }
+    }
+
     fn size(&self) -> Size {
         let (m, k) = if self.form == Form::DytX { self.a.transposed() } else { self.a.size() };
         let n = if self.form == Form::XWt { self.b.rows } else { self.b.cols };
@@ -187,8 +197,10 @@ impl<'a> Product<'a> {
     /// `T`: storage of the operands; `O`: of the result.
     fn launch<T: Storage, O: Storage>(mut self, out: &mut Tensor, layout: Layout) -> Result<()> {
         let size = self.size();
-        let aligned = T::DTYPE == DType::BF16 && self.a.is_aligned() && self.b.is_aligned();
-        let plan = self.plan.unwrap_or_else(|| Plan::choose(size, aligned));
+        let plan = match self.plan {
+            Some(plan) => plan,
+            None => plan::choose(&self)?,
+        };
         let device = self.a.tensor.device().clone();
         let to = out.output::<O>().shifted(layout.offset);
         let bare = self.bias.is_none() && !self.gelu && self.slope.is_none() && self.addend.is_none();
@@ -276,6 +288,32 @@ impl<'a> Product<'a> {
                     l.jump as i32,
                     la.batch,
                     lb.batch,
+                    l.batch,
+                    splits,
+                )
+            }
+            Engine::Hopper => {
+                let e = e.cast::<bf16>();
+                // Tiles of 128 rows of m or n where those are rows, of a stage's k where k is.
+                let rows = |along_k: bool| if along_k { plan.engine.tile() } else { plan::HOPPER_DEPTH };
+                kernels::gemm_sm90a::tensor(
+                    grid.shared(plan::HOPPER_SHARED),
+                    self.form as usize,
+                    self.a.map(batch, rows(self.form != Form::DytX))?,
+                    self.b.map(batch, rows(self.form == Form::XWt))?,
+                    e.out,
+                    partial,
+                    e.bias,
+                    e.addend,
+                    e.pre,
+                    e.slope,
+                    e.gelu,
+                    m,
+                    n,
+                    k,
+                    l.stride as i32,
+                    l.group as i32,
+                    l.jump as i32,
                     l.batch,
                     splits,
                 )

@@ -1,6 +1,9 @@
 //! Which kernel computes a product, in what tiles, and into how many parts k is split.
 
-use super::Size;
+use super::{Product, Size};
+use crate::device::DType;
+use crate::error::Result;
+use crate::ops::choice;
 
 /// Blocks that fill the largest GPU (132 multiprocessors, two blocks on each).
 const FULL: usize = 264;
@@ -8,13 +11,15 @@ const FULL: usize = 264;
 const SHORTEST_SPLIT: usize = 512;
 const MOST_SPLITS: usize = 64;
 
-/// What computes a product. A further one (a library) is a variant here, an arm in `Product::sums`, and a reason in [`Plan::choose`].
+/// What computes a product. A further one (a library) is a variant here, an arm in `Product::sums`, and a candidate in [`choose`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Engine {
     /// Tensor cores, square tiles of 64 or 128.
     Tensor { tile: usize },
     /// FMA, any alignment.
     Plain,
+    /// Hopper's tensor cores and copy engine, tiles of 128.
+    Hopper,
 }
 
 impl Engine {
@@ -22,6 +27,16 @@ impl Engine {
         match self {
             Engine::Tensor { tile } => tile,
             Engine::Plain => 64,
+            Engine::Hopper => 128,
+        }
+    }
+
+    /// As it is remembered.
+    fn name(self) -> &'static str {
+        match self {
+            Engine::Tensor { .. } => "tensor",
+            Engine::Plain => "plain",
+            Engine::Hopper => "hopper",
         }
     }
 }
@@ -37,19 +52,42 @@ pub(super) struct Plan {
 impl Plan {
     /// The largest tile that still fills the GPU, with k split where there are few tiles. Depends on nothing but the sizes, so that
     /// a product has the same bits on every run.
-    pub fn choose(size: Size, aligned: bool) -> Self {
-        let blocks = |tile: usize| size.m.div_ceil(tile) * size.n.div_ceil(tile) * size.batch;
-        let splits = |tile: usize| {
-            let longest = (size.k / SHORTEST_SPLIT).clamp(1, MOST_SPLITS);
-            (FULL / blocks(tile).max(1)).clamp(1, longest)
-        };
+    pub fn portable(size: Size, aligned: bool) -> Self {
         let engine = match aligned {
             false => Engine::Plain,
-            true if blocks(128) * splits(128) >= FULL / 2 => Engine::Tensor { tile: 128 },
+            true if blocks(size, 128) * splits(size, 128) >= FULL / 2 => Engine::Tensor { tile: 128 },
             true => Engine::Tensor { tile: 64 },
         };
-        Plan { engine, splits: splits(engine.tile()) }
+        Plan { engine, splits: splits(size, engine.tile()) }
     }
+
+    /// On Hopper's own instructions.
+    fn hopper(size: Size) -> Self {
+        Plan { engine: Engine::Hopper, splits: splits(size, Engine::Hopper.tile()) }
+    }
+}
+
+/// The plan of a product of two operands of `dtype`: where several engines can compute it, the one that was measured to be fastest.
+pub(super) fn choose(product: &Product) -> Result<Plan> {
+    let (size, device, dtype) = (product.size(), product.a.tensor.device(), product.a.tensor.dtype());
+    let aligned = dtype == DType::BF16 && product.a.is_aligned() && product.b.is_aligned();
+    let mut plans = vec![Plan::portable(size, aligned)];
+    if aligned && device.is_hopper() && product.is_mappable() {
+        plans.push(Plan::hopper(size));
+    }
+    let names: Vec<&str> = plans.iter().map(|plan| plan.engine.name()).collect();
+    let Size { m, n, k, batch } = size;
+    let key = format!("product {:?} {m}x{n}x{k}, {batch} times", product.form);
+    Ok(plans[choice::choose(device, &key, &names, |i| product.bare(plans[i]).run(dtype))?])
+}
+
+fn blocks(size: Size, tile: usize) -> usize {
+    size.m.div_ceil(tile) * size.n.div_ceil(tile) * size.batch
+}
+
+fn splits(size: Size, tile: usize) -> usize {
+    let longest = (size.k / SHORTEST_SPLIT).clamp(1, MOST_SPLITS);
+    (FULL / blocks(size, tile).max(1)).clamp(1, longest)
 }
 
 /// Dynamic shared memory of `tensor` in `kernels/gemm.cu`: stages of two operands, 32 of k deep, in bf16.
@@ -57,3 +95,8 @@ pub(super) fn shared_bytes(tile: usize) -> usize {
     let stages = if tile == 128 { 3 } else { 4 };
     stages * 2 * tile * 32 * 2
 }
+
+/// k of a stage of `kernels/gemm_sm90a.cu`: rows of a copied tile where an operand is contiguous across k.
+pub(super) const HOPPER_DEPTH: usize = 64;
+/// Dynamic shared memory of `tensor` in `kernels/gemm_sm90a.cu`: three stages of two operands in bf16, and what aligns them.
+pub(super) const HOPPER_SHARED: usize = 3 * 2 * 128 * HOPPER_DEPTH * 2 + 1024;
