@@ -23,13 +23,12 @@ pub fn write(out: &Path, sources: &[Source], fatbins: &[Option<PathBuf>], emulat
             writeln!(modules, "    Module {{ name: {:?}, fatbin: {bytes} }},", source.module)
                 .expect("writing to memory");
         }
-        let host = emulated && !source.hopper_only();
         let condition = if source.emulated_only() { "#[cfg(test)]\n" } else { "" };
         text +=
             &format!("/// Kernels of `kernels/{0}.cu`.\n{condition}pub mod {0} {{\n    use super::*;\n", source.module);
         for kernel in &source.kernels {
             let all = instances(&source.module, kernel);
-            text += &table(kernel, &all, number, first, host);
+            text += &table(kernel, &all, number, first, emulated);
             text += &function(kernel, &all);
             first += all.len();
         }
@@ -37,6 +36,8 @@ pub fn write(out: &Path, sources: &[Source], fatbins: &[Option<PathBuf>], emulat
     }
     text += &format!("/// Every kernel file, by number.\npub static MODULES: &[Module] = &[\n{modules}];\n");
     text += &format!("/// Number of entry points.\npub const ENTRIES: usize = {first};\n");
+    let hash = sources.iter().fold(0u64, |all, source| all.rotate_left(5) ^ source.hash);
+    text += &format!("/// Changes when a kernel does.\npub const HASH: u64 = {hash:#x};\n");
     text += &format!("/// Whether the emulated device was built.\npub const EMULATED: bool = {emulated};\n");
     let attach = if emulated { "Some(emulator_attach)" } else { "None" };
     if emulated {

@@ -49,8 +49,13 @@ pub fn write(source: &Source, out: &Path) -> Result<(), String> {
     text += &format!("namespace {} {{\n#include \"{}\"\n}}\n", source.module, source.path.display());
     text += "#ifdef __CUDACC__\n";
     for (kernel, instance) in each(source) {
-        let arguments: Vec<String> =
-            kernel.arguments.iter().map(|a| format!("{} {}", spelled(a, &instance), a.name)).collect();
+        let arguments: Vec<String> = (kernel.arguments.iter())
+            .map(|a| match a.element() {
+                // The copy engine reads the map where the launch has put it.
+                "TensorMap" => format!("const __grid_constant__ TensorMap {}", a.name),
+                _ => format!("{} {}", spelled(a, &instance), a.name),
+            })
+            .collect();
         let names: Vec<&str> = kernel.arguments.iter().map(|a| a.name.as_str()).collect();
         let bounds = match kernel.blocks {
             0 => kernel.threads.clone(),
@@ -68,7 +73,7 @@ pub fn write(source: &Source, out: &Path) -> Result<(), String> {
     for (kernel, instance) in each(source) {
         let values: Vec<String> = (kernel.arguments.iter().enumerate())
             .map(|(i, a)| {
-                let spelling = spelled(a, &instance).replace("__restrict__", "").replace("__grid_constant__", "");
+                let spelling = spelled(a, &instance).replace("__restrict__", "").replace('&', "");
                 format!("*reinterpret_cast<std::remove_const_t<{spelling}>*>(arguments[{i}])")
             })
             .collect();

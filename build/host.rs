@@ -51,7 +51,7 @@ pub fn compile_all(root: &Path, out: &Path, sources: &[Source]) -> Result<bool, 
     let hash = closure(&runtime).iter().fold(0, |h, f| fnv(h, &std::fs::read(f).unwrap_or_default()));
     let mut jobs = vec![compile(&FLAGS, &runtime, &out.join("emulator.o"), hash)];
     let checked = [&FLAGS[..], &CHECKED].concat();
-    for source in sources.iter().filter(|s| !s.hopper_only()) {
+    for source in sources {
         let object = out.join(format!("{}.o", source.module));
         jobs.push(compile(&checked, &entry::path(source, out), &object, source.hash));
     }

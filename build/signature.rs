@@ -24,7 +24,7 @@ pub enum Kind {
     Input,
     /// `X*`
     Output,
-    /// By value.
+    /// By value, or a `const TensorMap&`.
     Scalar,
 }
 
@@ -64,10 +64,7 @@ impl Argument {
     /// The element's C++ name: `T`, `float`, ….
     pub fn element(&self) -> &str {
         let words = self.spelling.split(|c: char| !c.is_alphanumeric() && c != '_');
-        words
-            .filter(|w| !w.is_empty())
-            .find(|w| !["const", "__restrict__", "__grid_constant__"].contains(w))
-            .unwrap_or("")
+        words.filter(|w| !w.is_empty()).find(|w| !["const", "__restrict__"].contains(w)).unwrap_or("")
     }
 }
 

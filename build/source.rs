@@ -17,7 +17,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// `*_sm90a.cu` uses instructions that only Hopper has: no other target and no emulation.
+    /// `*_sm90a.cu` uses instructions that only Hopper has: no other target.
     pub fn hopper_only(&self) -> bool {
         self.module.ends_with("_sm90a")
     }

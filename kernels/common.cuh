@@ -15,6 +15,11 @@
 
 constexpr int WARP = 32;
 
+// Where Hopper's copy engine finds a matrix: made by the host (src/device/tensor_map.rs), passed by reference (hopper.cuh).
+struct alignas(128) TensorMap {
+    uint64_t words[16];
+};
+
 // ---- storage types -------------------------------------------------------------------------------------------------
 
 // The upper half of a float; arithmetic happens in float.

@@ -116,15 +116,6 @@ __device__ __forceinline__ void load_b(uint32_t (&low)[2], uint32_t (&high)[2], 
     low[0] = r[0], low[1] = r[1], high[0] = r[2], high[1] = r[3];
 }
 
-// The k that split `split` of `splits` sums.
-struct Range {
-    int begin, end;
-};
-__device__ __forceinline__ Range range_of(int split, int splits, int k) {
-    const int stages = (k + DEPTH - 1) / DEPTH, each = (stages + splits - 1) / splits * DEPTH;
-    return {min(split * each, k), min(split * each + each, k)};
-}
-
 // Operands, rows and columns must be aligned to 8 elements where they are contiguous. Grid: tiles, 1, batch · splits.
 // `partial` [batch, splits, m, n] takes the bare sums where it is given.
 template <int FORM, int TILE>
@@ -147,7 +138,7 @@ tensor(const bf16* __restrict__ a, const bf16* __restrict__ b, bf16* c, float* _
     const int row = warp / 2 * SIDE, column = warp % 2 * SIDE; // of the warp within the tile
     const Place tile = tile_of(blockIdx.x, (m + TILE - 1) / TILE, (n + TILE - 1) / TILE);
     const int item = blockIdx.z / splits;
-    const Range range = range_of(blockIdx.z % splits, splits, k);
+    const Range range = range_of<DEPTH>(blockIdx.z % splits, splits, k);
     const int stages = (range.end - range.begin + DEPTH - 1) / DEPTH;
 
     Loader<TILE, A_ALONG> loader_a(a + item * a_batch, {a_stride, a_group, a_jump}, tile.row * TILE, m, range.begin, range.end);
@@ -198,33 +189,16 @@ tensor(const bf16* __restrict__ a, const bf16* __restrict__ b, bf16* c, float* _
         free = stage, stage = next;
     }
 
-    // Through shared memory, sixteen rows of a warp at a time, so that every lane stores eight neighbours.
-    constexpr int PITCH = SIDE + 8, EIGHTS = SIDE / 8, TOGETHER = WARP / EIGHTS;
     copy_async_wait<0>();
-    __syncthreads();
-    float* const slab = reinterpret_cast<float*>(bytes) + warp * 16 * PITCH;
+    __syncthreads(); // the ring is free
+    float* const slab = reinterpret_cast<float*>(bytes) + warp * 16 * SLAB_PITCH<SIDE>;
+    float* const bare = partial ? partial + static_cast<size_t>(blockIdx.z) * m * n : nullptr;
     const Epilogue<bf16> epilogue{c, bias, addend, pre, slope, gelu};
     const Rows rows{c_stride, c_group, c_jump};
 #pragma unroll
     for (int i = 0; i < DOWN; i++) {
-#pragma unroll
-        for (int j = 0; j < ACROSS; j++) {
-            float* const to = slab + lane / 4 * PITCH + j * 8 + lane % 4 * 2;
-            store<2>(to, Pack<float, 2>{{sums[i][j][0], sums[i][j][1]}});
-            store<2>(to + 8 * PITCH, Pack<float, 2>{{sums[i][j][2], sums[i][j][3]}});
-        }
-        __syncwarp();
-#pragma unroll 1
-        for (int from = lane / EIGHTS; from < 16; from += TOGETHER) {
-            const int r = tile.row * TILE + row + i * 16 + from, at = tile.column * TILE + column + lane % EIGHTS * 8;
-            if (r < m && at < n) {
-                float v[8];
-                load_eight(v, slab + from * PITCH + lane % EIGHTS * 8, 8);
-                if (partial) store_eight(partial + (static_cast<size_t>(blockIdx.z) * m + r) * n + at, v, min(n - at, 8));
-                else epilogue.finish(v, item * c_batch + rows.offset(r) + at, at, min(n - at, 8));
-            }
-        }
-        __syncwarp();
+        const int r = tile.row * TILE + row + i * 16, at = tile.column * TILE + column;
+        finish_rows<SIDE>(slab, sums[i], r, at, m, n, bare, epilogue, item * c_batch, rows);
     }
 }
 
@@ -241,7 +215,7 @@ plain(const T* __restrict__ a, const T* __restrict__ b, T* c, float* __restrict_
     const int thread = threadIdx.x, across = thread % 8 * 8, down = thread / 8 * ROWS;
     const Place tile = tile_of(blockIdx.x, (m + SIDE - 1) / SIDE, (n + SIDE - 1) / SIDE);
     const int item = blockIdx.z / splits;
-    const Range range = range_of(blockIdx.z % splits, splits, k);
+    const Range range = range_of<DEPTH>(blockIdx.z % splits, splits, k);
 
     const auto copy = [&](float (&to)[SHALLOW][PITCH], const T* from, Rows rows, int along, int first, int limit, int begin) {
 #pragma unroll

@@ -16,6 +16,16 @@ struct Place {
     int row, column;
 };
 
+// The k that split `split` of `splits` sums, in stages of DEPTH.
+struct Range {
+    int begin, end;
+};
+template <int DEPTH>
+__device__ __forceinline__ Range range_of(int split, int splits, int k) {
+    const int stages = (k + DEPTH - 1) / DEPTH, each = (stages + splits - 1) / splits * DEPTH;
+    return {min(split * each, k), min(split * each + each, k)};
+}
+
 // Tile number `id`: down eight tiles of rows before going right, so that the blocks that run together share operands in L2.
 __device__ __forceinline__ Place tile_of(int id, int tiles_down, int tiles_across) {
     constexpr int BAND = 8;
@@ -62,3 +72,35 @@ struct Epilogue {
         store_eight(out + at, v, n);
     }
 };
+
+// Floats from row to row of a slab for `finish_rows`: eight rows at two columns fall into different banks.
+template <int COLUMNS>
+constexpr int SLAB_PITCH = COLUMNS + 8;
+
+// Finishes the sixteen rows that a warp holds as mma_bf16 does, tile after tile of eight columns: through its `slab` of shared memory,
+// so that every lane stores eight neighbours. They are rows `row` on and columns `column` on of an m × n result, whose item begins at
+// element `base`; bare sums go to `partial` [m, n] where that is given.
+template <int COLUMNS, typename T>
+__device__ __forceinline__ void finish_rows(float* slab, const float (&sums)[COLUMNS / 8][4], int row, int column, int m, int n,
+                                            float* partial, const Epilogue<T>& epilogue, size_t base, const Rows& rows) {
+    constexpr int PITCH = SLAB_PITCH<COLUMNS>, EIGHTS = COLUMNS / 8, TOGETHER = WARP / EIGHTS;
+    const int lane = threadIdx.x % WARP;
+#pragma unroll
+    for (int j = 0; j < EIGHTS; j++) {
+        float* const to = slab + lane / 4 * PITCH + j * 8 + lane % 4 * 2;
+        store<2>(to, Pack<float, 2>{{sums[j][0], sums[j][1]}});
+        store<2>(to + 8 * PITCH, Pack<float, 2>{{sums[j][2], sums[j][3]}});
+    }
+    __syncwarp();
+#pragma unroll 1
+    for (int from = lane / EIGHTS; from < 16; from += TOGETHER) {
+        const int r = row + from, at = column + lane % EIGHTS * 8;
+        if (r < m && at < n) {
+            float v[8];
+            load_eight(v, slab + from * PITCH + lane % EIGHTS * 8, 8);
+            if (partial) store_eight(partial + static_cast<size_t>(r) * n + at, v, min(n - at, 8));
+            else epilogue.finish(v, base + rows.offset(r) + at, at, min(n - at, 8));
+        }
+    }
+    __syncwarp();
+}

@@ -25,6 +25,15 @@ struct Thread {
     unsigned lane, exchanges;
 };
 
+// A product that a warpgroup starts, as one of its threads asks for it.
+struct Wgmma {
+    float* d;           // this thread's columns / 2 accumulators
+    const uint32_t* a;  // this thread's four registers of the left operand, or null
+    uint64_t a_tile, b_tile;
+    unsigned columns;
+    bool accumulate, a_across, b_across;
+};
+
 struct Hooks {
     void (*barrier)(unsigned id, unsigned threads, const char* file, unsigned line);
     void (*warp_barrier)(unsigned mask, bool fences, const char* file, unsigned line);
@@ -35,6 +44,16 @@ struct Hooks {
     void (*copy_wait)(unsigned pending, const char* file, unsigned line);
     void (*fence)();
     void (*access)(const void* address, size_t bytes, bool write, bool atomic);
+    uint32_t (*window)(const void* address);
+    void (*phase_init)(void* barrier, unsigned arrivals, const char* file, unsigned line);
+    void (*phase_arrive)(void* barrier, unsigned bytes, const char* file, unsigned line);
+    void (*phase_wait)(void* barrier, unsigned parity, const char* file, unsigned line);
+    void (*tile_copy)(void* to, const void* map, void* barrier, const int* from, const char* file, unsigned line);
+    void (*async_fence)();
+    void (*wgmma)(const Wgmma* product, const char* file, unsigned line);
+    void (*wgmma_fence)();
+    void (*wgmma_commit)();
+    void (*wgmma_wait)(unsigned pending, const char* file, unsigned line);
     void (*fail)(const char* message, const char* file, unsigned line);
 };
 

@@ -149,6 +149,11 @@ pub fn default_dir(root: &Path) -> PathBuf {
     if writable {
         return beside;
     }
+    user_dir()
+}
+
+/// The user's own cache folder for this program; it need not exist.
+pub fn user_dir() -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     base.or(home).unwrap_or_else(std::env::temp_dir).join("descant")

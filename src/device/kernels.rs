@@ -5,6 +5,7 @@ use std::ffi::c_void;
 
 use half::bf16;
 
+use super::TensorMap;
 use super::launch::{Argument, Entry, In, Launch, Module, Out, Storage};
 use crate::error::Result;
 

@@ -9,6 +9,7 @@
 //! | scalar | [`Real`] | what CPU code is generic over |
 //! | storage | [`Storage`] | what kernels are generic over |
 //! | kernel | `kernels` | one typed function for each CUDA kernel |
+//! | tensor map | [`TensorMap`] | a matrix as Hopper's copy engine finds it |
 //! | launch | [`Launch`] | the grid a kernel runs on |
 
 mod buffer;
@@ -22,6 +23,7 @@ mod pool;
 pub mod probe;
 mod real;
 pub mod simd;
+mod tensor_map;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,6 +37,7 @@ pub use memory::Memory;
 pub use mirrored::Mirrored;
 pub use pool::PoolVec;
 pub use real::Real;
+pub use tensor_map::{Matrix, TensorMap};
 
 use crate::error::{Error, Result};
 
@@ -72,6 +75,15 @@ impl Device {
     /// Whether operations run as plain Rust rather than as kernels.
     pub fn is_cpu(&self) -> bool {
         matches!(self, Device::Cpu)
+    }
+
+    /// Whether kernels for sm_90a run here: wgmma and the copy engine.
+    pub(crate) fn is_hopper(&self) -> bool {
+        match self {
+            Device::Cpu => false,
+            Device::Emulated(_) => true,
+            Device::Cuda(gpu) => gpu.capability().is_ok_and(|capability| capability == (9, 0)),
+        }
     }
 
     /// `blocks` blocks along x of a kernel to be named next.

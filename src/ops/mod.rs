@@ -4,6 +4,7 @@
 //! gradients flow back. `cases()` of each file lists what the gradient suite runs (`tests/ops.rs`).
 
 mod case;
+mod choice;
 pub mod gram;
 mod parallel;
 mod ragged;

@@ -223,14 +223,18 @@ impl Descriptor {
         use sys::cublasLtMatmulDescAttributes_t::{CUBLASLT_MATMUL_DESC_TRANSA, CUBLASLT_MATMUL_DESC_TRANSB};
         let (compute, scale) = (sys::cublasComputeType_t::CUBLAS_COMPUTE_32F, sys::cudaDataType::CUDA_R_32F);
         let descriptor = Descriptor(check("describe a product", result::create_matmul_desc(compute, scale))?);
-        for (attribute, transposed) in [
-            (CUBLASLT_MATMUL_DESC_TRANSA, signature.transpose_a),
-            (CUBLASLT_MATMUL_DESC_TRANSB, signature.transpose_b),
-        ] {
+        for (attribute, transposed) in
+            [(CUBLASLT_MATMUL_DESC_TRANSA, signature.transpose_a), (CUBLASLT_MATMUL_DESC_TRANSB, signature.transpose_b)]
+        {
             let value = i32::from(transposed);
             // SAFETY: the descriptor lives; the attribute is an i32 (CUBLAS_OP_N = 0, CUBLAS_OP_T = 1).
             let set = unsafe {
-                result::set_matmul_desc_attribute(descriptor.0, attribute, (&raw const value).cast(), size_of_val(&value))
+                result::set_matmul_desc_attribute(
+                    descriptor.0,
+                    attribute,
+                    (&raw const value).cast(),
+                    size_of_val(&value),
+                )
             };
             check("describe a product", set)?;
         }

@@ -164,6 +164,46 @@ impl Cuda {
         driver("finish", unsafe { result::stream::synchronize(self.stream) })
     }
 
+    /// Whether launches are being recorded into a graph: nothing can be waited for until that has ended.
+    pub fn is_recording(&self) -> Result<bool> {
+        self.enter()?;
+        let mut status = sys::CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE;
+        // SAFETY: the stream lives as long as `self`.
+        driver("ask for the stream's state", unsafe { sys::cuStreamIsCapturing(self.stream, &mut status).result() })?;
+        Ok(status != sys::CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE)
+    }
+
+    /// The driver's encoding of a matrix of bf16 for the copy engine: tiles swizzled by 128 bytes, zeros beyond the edges.
+    pub(super) fn tensor_map(
+        &self,
+        address: u64,
+        extent: [u64; 3],
+        strides: [u64; 2],
+        tile: [u32; 3],
+    ) -> Result<[u64; 16]> {
+        self.enter()?;
+        let mut map = sys::CUtensorMap { opaque: [0; 16] };
+        // SAFETY: every array has the rank's length; the driver only encodes the address.
+        let result = unsafe {
+            sys::cuTensorMapEncodeTiled(
+                &mut map,
+                sys::CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+                3,
+                address as *mut c_void,
+                extent.as_ptr(),
+                strides.as_ptr(),
+                tile.as_ptr(),
+                [1; 3].as_ptr(),
+                sys::CUtensorMapInterleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
+                sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B,
+                sys::CUtensorMapL2promotion::CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                sys::CUtensorMapFloatOOBfill::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
+            )
+        };
+        driver("describe a matrix to the copy engine", result.result())?;
+        Ok(map.opaque)
+    }
+
     pub(super) fn launch(
         &self,
         entry: &'static Entry,

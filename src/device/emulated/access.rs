@@ -21,10 +21,15 @@ pub struct Moment {
     /// Barriers of the thread's warp passed so far.
     pub warp_epoch: u32,
     pub thread: u16,
+    /// `fence_async` that the thread had passed; [`ASYNC`] for the copy engine's own writes.
+    pub fences: u16,
 }
 
+/// [`Moment::fences`] of writes that wgmma sees without a fence.
+pub const ASYNC: u16 = u16::MAX;
+
 impl Moment {
-    const NEVER: Moment = Moment { run: u32::MAX, epoch: 0, warp_epoch: 0, thread: 0 };
+    const NEVER: Moment = Moment { run: u32::MAX, epoch: 0, warp_epoch: 0, thread: 0, fences: ASYNC };
 
     fn warp(self) -> Option<u16> {
         match self.thread {
@@ -126,6 +131,14 @@ impl Region {
             }
         }
         None
+    }
+
+    /// A thread of block `run` that stored here and has passed no `fence_async` since; `fences`: how many a thread has passed.
+    pub fn unfenced(&self, address: usize, bytes: usize, run: u32, fences: impl Fn(usize) -> u16) -> Option<u16> {
+        let offset = address - self.start;
+        let records = self.records.get(offset / GRAIN..(offset + bytes).div_ceil(GRAIN))?;
+        let stale = |w: &Moment| w.run == run && w.fences != ASYNC && fences(usize::from(w.thread)) <= w.fences;
+        records.iter().map(|record| record.write).find(stale).map(|write| write.thread)
     }
 }
 

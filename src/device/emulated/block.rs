@@ -11,6 +11,8 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use super::POISON;
 use super::access::{Moment, Region};
 use super::hooks;
+use super::phases::{PATTERN, Phases};
+use super::warpgroup::{self, Agreement, Products};
 use crate::device::launch::{Argument, Entry};
 
 /// Threads of a warp.
@@ -71,6 +73,11 @@ pub(super) enum State {
         fences: bool,
         place: Place,
     },
+    /// Until a phase of the barrier at this address completes.
+    Phase {
+        barrier: usize,
+        place: Place,
+    },
     Ended,
 }
 
@@ -111,6 +118,8 @@ pub(super) struct Fiber {
     pub stack: (usize, usize),
     /// Copies by group; the last group is open.
     pub copies: Vec<Vec<Copy>>,
+    /// `fence_async` passed so far.
+    pub async_fences: u16,
 }
 
 /// A block while it runs. Hooks reach it through [`current`].
@@ -129,6 +138,13 @@ pub(super) struct Block<'a> {
     /// Shared arrays: their declaration's key, their memory (words keep it aligned to 16), their record.
     pub shared: Vec<(usize, Vec<u128>, Region)>,
     pub shared_bytes: usize,
+    /// Where each shared array begins in the 32-bit addresses of shared memory.
+    pub windows: Vec<u32>,
+    pub phases: Phases,
+    /// Of every warp.
+    pub products: Vec<Products>,
+    /// Of every warpgroup.
+    pub agreements: Vec<Agreement>,
     pub running: usize,
     ready: Vec<usize>,
     /// Where arguments and the emulator's own data lie: kernels may read them.
@@ -244,6 +260,10 @@ impl<'a> Block<'a> {
             fenced: false,
             shared: Vec::new(),
             shared_bytes: 0,
+            windows: Vec::new(),
+            phases: Phases::new(),
+            products: (0..warps).map(|_| Products::default()).collect(),
+            agreements: (0..warps.div_ceil(4)).map(|_| Agreement::default()).collect(),
             running: 0,
             ready: Vec::new(),
             own: [(0, 0); 3],
@@ -261,6 +281,9 @@ impl<'a> Block<'a> {
         // Aligned to 128 like the hardware's dynamic shared memory.
         let start = (words.as_ptr() as usize).next_multiple_of(128);
         self.shared_bytes += bytes;
+        // The swizzle looks at the lower bits of an address: both kinds agree on them.
+        let end = self.shared.last().zip(self.windows.last()).map_or(0, |((.., r), w)| *w as usize + r.bytes);
+        self.windows.push((end.next_multiple_of(PATTERN) + start % PATTERN) as u32);
         self.shared.push((key, words, Region::new(start, bytes)));
         start
     }
@@ -276,7 +299,8 @@ impl<'a> Block<'a> {
     /// Now, for the running thread.
     pub fn now(&self) -> Moment {
         let warp_epoch = self.warp_epochs[self.running / WARP];
-        Moment { run: self.run, epoch: self.epoch, warp_epoch, thread: self.running as u16 }
+        let fences = self.fibers[self.running].async_fences;
+        Moment { run: self.run, epoch: self.epoch, warp_epoch, thread: self.running as u16, fences }
     }
 
     fn run_fibers(
@@ -302,6 +326,7 @@ impl<'a> Block<'a> {
                 state: State::Ready,
                 stack: (high - STACK, high),
                 copies: vec![Vec::new()],
+                async_fences: 0,
             });
         }
         self.ready = shuffle.order(self.threads.len());
@@ -327,13 +352,22 @@ impl<'a> Block<'a> {
         if self.failure.is_none() && self.fibers.iter().any(|f| f.state != State::Ended) {
             self.failure = Some(self.stall());
         }
+        if self.failure.is_none() {
+            self.failure = warpgroup::unfinished(self);
+        }
+    }
+
+    /// Lets a waiting thread go on.
+    pub fn wake(&mut self, t: usize) {
+        self.fibers[t].state = State::Ready;
+        self.ready.push(t);
     }
 
     /// Lets waiting threads go on if `t` was the last they waited for.
     fn release(&mut self, t: usize) {
         let state = self.fibers[t].state;
         let group: Vec<usize> = match state {
-            State::Ready | State::Ended => return,
+            State::Ready | State::Phase { .. } | State::Ended => return,
             State::Barrier { id, .. } => {
                 let here = |f: &Fiber| matches!(f.state, State::Barrier { id: other, .. } if other == id);
                 (0..self.fibers.len()).filter(|&i| here(&self.fibers[i])).collect()
@@ -349,7 +383,7 @@ impl<'a> Block<'a> {
             State::Barrier { threads: 0, .. } => self.fibers.len(),
             State::Barrier { threads, .. } => threads as usize,
             State::Warp { mask, .. } => mask.count_ones() as usize,
-            State::Ready | State::Ended => return,
+            State::Ready | State::Phase { .. } | State::Ended => return,
         };
         if group.len() < needed {
             return;
@@ -366,10 +400,7 @@ impl<'a> Block<'a> {
             State::Warp { fences, .. } => self.warp_epochs[t / WARP] += u32::from(fences),
             _ => self.epoch += 1,
         }
-        for i in group {
-            self.fibers[i].state = State::Ready;
-            self.ready.push(i);
-        }
+        group.into_iter().for_each(|i| self.wake(i));
     }
 
     /// Why no thread can go on.
@@ -389,6 +420,7 @@ impl<'a> Block<'a> {
             State::Barrier { id: 0, place, .. } => format!("thread {t} waits for the block at {}", place.text()),
             State::Barrier { id, place, .. } => format!("thread {t} waits at barrier {id} at {}", place.text()),
             State::Warp { place, .. } => format!("thread {t} waits for its warp at {}", place.text()),
+            State::Phase { place, .. } => format!("thread {t} waits for a phase at {}", place.text()),
         }
     }
 

@@ -5,6 +5,8 @@ use std::ffi::{CStr, c_char, c_void};
 
 use super::POISON;
 use super::block::{Block, Copy, Place, State, current, suspend};
+use super::phases::{async_fence, phase_arrive, phase_init, phase_wait, tile_copy, window};
+use super::warpgroup::{wgmma, wgmma_commit, wgmma_fence, wgmma_wait};
 use crate::device::kernels;
 
 /// Mirrors `emulator::Hooks`.
@@ -19,11 +21,41 @@ struct Hooks {
     copy_wait: extern "C" fn(u32, *const c_char, u32),
     fence: extern "C" fn(),
     access: extern "C" fn(*const c_void, usize, bool, bool),
+    window: extern "C" fn(*const c_void) -> u32,
+    phase_init: extern "C" fn(*mut c_void, u32, *const c_char, u32),
+    phase_arrive: extern "C" fn(*mut c_void, u32, *const c_char, u32),
+    phase_wait: extern "C" fn(*mut c_void, u32, *const c_char, u32),
+    tile_copy: extern "C" fn(*mut c_void, *const c_void, *mut c_void, *const i32, *const c_char, u32),
+    async_fence: extern "C" fn(),
+    wgmma: extern "C" fn(*const c_void, *const c_char, u32),
+    wgmma_fence: extern "C" fn(),
+    wgmma_commit: extern "C" fn(),
+    wgmma_wait: extern "C" fn(u32, *const c_char, u32),
     fail: extern "C" fn(*const c_char, *const c_char, u32),
 }
 
-static HOOKS: Hooks =
-    Hooks { barrier, warp_barrier, shared, dynamic_shared, copy, copy_commit, copy_wait, fence, access, fail };
+static HOOKS: Hooks = Hooks {
+    barrier,
+    warp_barrier,
+    shared,
+    dynamic_shared,
+    copy,
+    copy_commit,
+    copy_wait,
+    fence,
+    access,
+    window,
+    phase_init,
+    phase_arrive,
+    phase_wait,
+    tile_copy,
+    async_fence,
+    wgmma,
+    wgmma_fence,
+    wgmma_commit,
+    wgmma_wait,
+    fail,
+};
 
 /// Hands the hooks to the kernels; returns where they read which thread is running.
 pub(super) fn attach() -> *mut *const c_void {
@@ -33,7 +65,7 @@ pub(super) fn attach() -> *mut *const c_void {
 }
 
 /// Ends the launch: the fiber never runs again.
-fn stop(block: &mut Block, message: String) -> ! {
+pub(super) fn stop(block: &mut Block, message: String) -> ! {
     block.failure.get_or_insert(message);
     suspend();
     unreachable!("a failed launch resumes no fiber")
@@ -45,7 +77,7 @@ extern "C" fn barrier(id: u32, threads: u32, file: *const c_char, line: u32) {
     suspend();
 }
 
-extern "C" fn warp_barrier(mask: u32, fences: bool, file: *const c_char, line: u32) {
+pub(super) extern "C" fn warp_barrier(mask: u32, fences: bool, file: *const c_char, line: u32) {
     let block = current();
     block.fibers[block.running].state = State::Warp { mask, fences, place: Place { file, line } };
     suspend();
@@ -113,7 +145,7 @@ extern "C" fn fail(message: *const c_char, file: *const c_char, line: u32) {
 }
 
 /// Checks a load or store of the running thread.
-extern "C" fn access(address: *const c_void, bytes: usize, write: bool, atomic: bool) {
+pub(super) extern "C" fn access(address: *const c_void, bytes: usize, write: bool, atomic: bool) {
     let block = current();
     let address = address as usize;
     let (low, high) = block.fibers[block.running].stack;
@@ -168,7 +200,7 @@ fn near(block: &Block, address: usize) -> String {
 }
 
 /// The line of the kernel that is being executed, from its debug information.
-fn line() -> String {
+pub(super) fn line() -> String {
     let trace = Backtrace::force_capture().to_string();
     let place =
         trace.lines().map(str::trim).find(|l| l.starts_with("at ") && (l.contains(".cu:") || l.contains(".cuh:")));

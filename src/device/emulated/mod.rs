@@ -17,8 +17,10 @@
 mod access;
 mod block;
 mod hooks;
+mod phases;
 #[cfg(test)]
 mod tests;
+mod warpgroup;
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::collections::BTreeMap;

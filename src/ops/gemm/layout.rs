@@ -1,6 +1,6 @@
 //! How the rows of a matrix lie in a tensor.
 
-use crate::device::{In, Storage};
+use crate::device::{In, Matrix, Storage, TensorMap};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -106,6 +106,22 @@ impl<'a> View<'a> {
     /// Whether whole rows can be copied sixteen bytes at a time.
     pub(super) fn is_aligned(&self) -> bool {
         self.cols.is_multiple_of(ALIGNMENT) && self.layout.is_aligned() && self.tensor.is_aligned()
+    }
+
+    /// Whether the copy engine can find the rows: one after the other in one group.
+    pub(super) fn is_mappable(&self, batch: usize) -> bool {
+        let Layout { stride, group, batch: item, .. } = self.layout;
+        let empty = self.rows == 0 || self.cols == 0;
+        !empty && self.rows <= group && stride >= self.cols && (batch == 1 || item >= self.rows * stride)
+    }
+
+    /// The matrix as the copy engine finds it, in tiles of `tile_rows`.
+    pub(super) fn map(&self, batch: usize, tile_rows: usize) -> Result<TensorMap> {
+        let Layout { stride, batch: item, .. } = self.layout;
+        // One item has no distance to the next.
+        let item = if batch == 1 { self.rows * stride } else { item };
+        let matrix = Matrix { extent: [self.cols, self.rows, batch], strides: [stride, item], tile_rows };
+        TensorMap::new(self.tensor.device(), self.input(), matrix)
     }
 
     pub(super) fn check(&self, what: &'static str, batch: usize) -> Result<()> {

@@ -15,14 +15,15 @@ pub(super) fn algorithms(device: &Device, signature: &Signature) -> Result<usize
     Ok(library.prepared(signature)?.map_or(0, |p| p.algorithms()))
 }
 
+/// Version of the library, 0 where there is none.
+pub(super) fn version(device: &Device) -> usize {
+    let Device::Cuda(gpu) = device else { return 0 };
+    gpu.cublaslt().map_or(0, |library| library.version())
+}
+
 /// D = A·B, plus what lies at `addend` (like D, or D itself) where that is not 0. Addresses are those of the operands of the
 /// [`super::Product`], not in the library's order.
-pub(super) fn run(
-    device: &Device,
-    signature: &Signature,
-    algorithm: usize,
-    [a, b, addend, d]: [u64; 4],
-) -> Result<()> {
+pub(super) fn run(device: &Device, signature: &Signature, algorithm: usize, [a, b, addend, d]: [u64; 4]) -> Result<()> {
     let missing = || Error::op("gemm", "engine", "cuBLASLt with such an algorithm", "none");
     let Device::Cuda(gpu) = device else { return Err(missing()) };
     let library = gpu.cublaslt().ok_or_else(missing)?;
@@ -41,9 +42,8 @@ pub(super) fn signature(form: Form, size: Size, a: View, b: View, out: Layout, d
         [layout.offset, layout.stride, layout.batch].iter().all(|x| (x * dtype.bytes()).is_multiple_of(ALIGNMENT_BYTES))
     };
     let storage = a.tensor.dtype();
-    let operands_fit = [a, b].iter().all(|v| {
-        plain(v.layout, v.rows, v.cols) && aligned(v.layout, storage) && v.tensor.is_aligned()
-    });
+    let operands_fit =
+        [a, b].iter().all(|v| plain(v.layout, v.rows, v.cols) && aligned(v.layout, storage) && v.tensor.is_aligned());
     if !operands_fit || !plain(out, size.m, size.n) || !aligned(out, dtype) {
         return None;
     }
@@ -92,11 +92,9 @@ mod tests {
     fn the_library_is_asked_for_the_product() {
         let (m, n, k, batch, pad) = (3, 5, 4, 2, 8);
         let size = Size { m, n, k, batch };
-        for (form, shape_a, shape_b) in [
-            (Form::XWt, (m, k), (n, k)),
-            (Form::DyW, (m, k), (k, n)),
-            (Form::DytX, (k, m), (k, n)),
-        ] {
+        for (form, shape_a, shape_b) in
+            [(Form::XWt, (m, k), (n, k)), (Form::DyW, (m, k), (k, n)), (Form::DytX, (k, m), (k, n))]
+        {
             let layout = |rows: usize| Layout { stride: pad, batch: rows * pad, ..Layout::dense(rows, pad) };
             let values = |rows: usize, salt: usize| -> Vec<f64> {
                 (0..batch * rows * pad).map(|i| ((i * 7 + salt) % 11) as f64 - 5.0).collect()
@@ -123,7 +121,8 @@ mod tests {
         let t = Tensor::zeros(&[1024], DType::F32);
         let size = Size { m: 8, n: 8, k: 16, batch: 1 };
         let w = View::with(&t, 8, 16, Layout::dense(8, 16));
-        let take = |layout| signature(Form::XWt, size, View::with(&t, 8, 16, layout), w, Layout::dense(8, 8), DType::F32);
+        let take =
+            |layout| signature(Form::XWt, size, View::with(&t, 8, 16, layout), w, Layout::dense(8, 8), DType::F32);
         assert!(take(Layout::dense(8, 16)).is_some());
         assert!(take(Layout { stride: 8, ..Layout::dense(8, 16) }).is_none());
         assert!(take(Layout { group: 4, jump: 128, ..Layout::dense(8, 16) }).is_none());

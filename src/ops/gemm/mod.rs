@@ -152,6 +152,21 @@ impl<'a> Product<'a> {
         self.run_into(out, layout)
     }
 
+    /// Whether at most an addition follows the sum.
+    fn only_adds(&self) -> bool {
+        self.bias.is_none() && !self.gelu && self.slope.is_none()
+    }
+
+    /// Whether Hopper's copy engine finds both operands.
+    fn is_mappable(&self) -> bool {
+        self.a.is_mappable(self.batch) && self.b.is_mappable(self.batch)
+    }
+
+    /// The sums alone, by `plan`.
+    fn bare(&self, plan: Plan) -> Product<'a> {
+        Product { batch: self.batch, plan: Some(plan), ..Product::new(self.form, self.a, self.b) }
+    }
+
     fn size(&self) -> Size {
         let (m, k) = if self.form == Form::DytX { self.a.transposed() } else { self.a.size() };
         let n = if self.form == Form::XWt { self.b.rows } else { self.b.cols };
@@ -188,12 +203,13 @@ impl<'a> Product<'a> {
     /// `T`: storage of the operands; `O`: of the result.
     fn launch<T: Storage, O: Storage>(mut self, out: &mut Tensor, layout: Layout) -> Result<()> {
         let size = self.size();
-        let aligned = T::DTYPE == DType::BF16 && self.a.is_aligned() && self.b.is_aligned();
-        let plan = self.plan.unwrap_or_else(|| Plan::choose(size, aligned));
+        let plan = match self.plan {
+            Some(plan) => plan,
+            None => plan::choose(&self, O::DTYPE)?,
+        };
         let device = self.a.tensor.device().clone();
         let to = out.output::<O>().shifted(layout.offset);
-        let sums_only = self.bias.is_none() && !self.gelu && self.slope.is_none();
-        let bare = sums_only && self.addend.is_none();
+        let bare = self.only_adds() && self.addend.is_none();
         let at = layout.offset;
         let epilogue = Epilogue::<O> {
             out: to,
@@ -212,20 +228,13 @@ impl<'a> Product<'a> {
             return Err(Error::op("gemm", "addend", "none where the result accumulates", "one"));
         }
         if let Engine::Library { algorithm } = plan.engine {
-            let dense = Layout::dense(size.m, size.n);
-            let signature = |layout, dtype| {
-                let found = library::signature(self.form, size, self.a, self.b, layout, dtype);
-                found.ok_or_else(|| Error::op("gemm", "engine", "operands that cuBLASLt takes", format!("{layout:?}")))
+            let signature = library::signature(self.form, size, self.a, self.b, layout, O::DTYPE);
+            let Some(signature) = signature.filter(|_| self.only_adds()) else {
+                return Err(Error::op("gemm", "engine", "a product that cuBLASLt takes", format!("{size:?}")));
             };
             let (a, b) = (self.a.input::<T>().address(), self.b.input::<T>().address());
-            if sums_only {
-                let addresses = [a, b, epilogue.addend.address(), to.input().address()];
-                return library::run(&device, &signature(layout, O::DTYPE)?, algorithm, addresses);
-            }
-            let mut sums = Tensor::uninit_on(&device, &[size.batch, size.m, size.n], DType::F32)?;
-            let addresses = [a, b, 0, sums.output::<f32>().input().address()];
-            library::run(&device, &signature(dense, DType::F32)?, algorithm, addresses)?;
-            return finish(&device, size, &sums, 1, epilogue);
+            let addresses = [a, b, epilogue.addend.address(), to.input().address()];
+            return library::run(&device, &signature, algorithm, addresses);
         }
         if plan.splits == 1 && T::DTYPE == O::DTYPE {
             return self.sums::<T>(plan, Out::NULL, epilogue.cast());
@@ -280,7 +289,33 @@ impl<'a> Product<'a> {
                     splits,
                 )
             }
-            Engine::Library { .. } => unreachable!("a library has its own way of storing sums"),
+            Engine::Library { .. } => unreachable!("the library stores its sums itself: Product::launch"),
+            Engine::Hopper => {
+                let e = e.cast::<bf16>();
+                // Tiles of 128 rows of m or n where those are rows, of a stage's k where k is.
+                let rows = |along_k: bool| if along_k { plan.engine.tile() } else { plan::HOPPER_DEPTH };
+                kernels::gemm_sm90a::tensor(
+                    grid.shared(plan::HOPPER_SHARED),
+                    self.form as usize,
+                    self.a.map(batch, rows(self.form != Form::DytX))?,
+                    self.b.map(batch, rows(self.form == Form::XWt))?,
+                    e.out,
+                    partial,
+                    e.bias,
+                    e.addend,
+                    e.pre,
+                    e.slope,
+                    e.gelu,
+                    m,
+                    n,
+                    k,
+                    l.stride as i32,
+                    l.group as i32,
+                    l.jump as i32,
+                    l.batch,
+                    splits,
+                )
+            }
             Engine::Plain => kernels::gemm::plain::<T>(
                 grid,
                 self.a.input(),

@@ -159,6 +159,22 @@ fn emulated_tensor_core_products() {
     }
 }
 
+/// Tiles that end within a stage and within a tile, stages that go round the ring, splits of which some are empty.
+#[test]
+fn emulated_hopper_products() {
+    let hopper = |splits| Some(Plan { engine: Engine::Hopper, splits });
+    for (i, form) in FORMS.into_iter().enumerate() {
+        let seed = 40 + i as u64;
+        let (m, n, k) = match form {
+            Form::XWt => (75, 133, 328),
+            Form::DyW => (133, 72, 264),
+            Form::DytX => (136, 80, 267),
+        };
+        check(Trial { form, m, n, k, gap: 16, plan: hopper(1), seed, ..TRIAL });
+        check(Trial { form, m: 8, n: 16, k: 72, batch: 2, plan: hopper(3), seed, ..TRIAL });
+    }
+}
+
 #[test]
 fn emulated_products_of_overlapping_rows_in_groups() {
     for (i, form) in FORMS.into_iter().enumerate() {
