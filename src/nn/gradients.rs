@@ -34,6 +34,14 @@ impl FlatGradients {
         }
     }
 
+    /// The gradients in host memory, in the order of [`Parameters::named`]; waits for a device.
+    pub fn to_host(&self, parameters: &Parameters) -> Result<Vec<f32>> {
+        match self {
+            FlatGradients::Host { values, .. } => Ok(values.to_vec()),
+            FlatGradients::Device { values, .. } => parameters.to_host_order(values),
+        }
+    }
+
     /// The norm on the device; `None` on the CPU.
     pub fn device_norm(&self) -> Option<&Tensor> {
         match self {

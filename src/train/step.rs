@@ -50,6 +50,16 @@ impl Passed {
         })
     }
 
+    /// Audio and MIDI embeddings [B, D].
+    pub fn embeddings(&self) -> [&Tensor; 2] {
+        [&self.audio, &self.midi]
+    }
+
+    /// Gradients of all parameters.
+    pub fn gradients(&self) -> &FlatGradients {
+        &self.gradients
+    }
+
     /// Updates the parameters: the gradient clipped to norm `clip` (0 = not), rate `lr`. Waits for nothing: a device leaves
     /// everything as it is where the gradient's norm is not finite.
     pub fn apply(&self, parameters: &mut Parameters, adam: &mut Optimizer, lr: f64, clip: f64) -> Result<()> {

@@ -1,0 +1,1 @@
+"""What tools/gpu-suite is made of."""
