@@ -36,6 +36,7 @@ struct Hooks {
     void (*fence)();
     void (*access)(const void* address, size_t bytes, bool write, bool atomic);
     void (*fail)(const char* message, const char* file, unsigned line);
+    void (*reported)(const char* report);
 };
 
 extern const Hooks* hooks;

@@ -1,10 +1,14 @@
 //! An NVIDIA GPU through its driver, loaded at run time: the same binary runs where there is none.
 
+mod about;
+
 use std::ffi::c_void;
 use std::sync::{Mutex, OnceLock};
 
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
+
+pub use about::About;
 
 use super::kernels;
 use super::launch::{Argument, Entry};

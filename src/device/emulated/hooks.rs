@@ -20,10 +20,22 @@ struct Hooks {
     fence: extern "C" fn(),
     access: extern "C" fn(*const c_void, usize, bool, bool),
     fail: extern "C" fn(*const c_char, *const c_char, u32),
+    reported: extern "C" fn(*const c_char),
 }
 
-static HOOKS: Hooks =
-    Hooks { barrier, warp_barrier, shared, dynamic_shared, copy, copy_commit, copy_wait, fence, access, fail };
+static HOOKS: Hooks = Hooks {
+    barrier,
+    warp_barrier,
+    shared,
+    dynamic_shared,
+    copy,
+    copy_commit,
+    copy_wait,
+    fence,
+    access,
+    fail,
+    reported,
+};
 
 /// Hands the hooks to the kernels; returns where they read which thread is running.
 pub(super) fn attach() -> *mut *const c_void {
@@ -112,6 +124,17 @@ extern "C" fn fail(message: *const c_char, file: *const c_char, line: u32) {
     stop(block, text)
 }
 
+/// AddressSanitizer has found something and holds a lock: the launch ends when the thread waits or ends.
+extern "C" fn reported(report: *const c_char) {
+    // SAFETY: the sanitizer's own text.
+    let report = unsafe { CStr::from_ptr(report) }.to_string_lossy();
+    let kind =
+        report.split_once("AddressSanitizer: ").map_or("error", |(_, rest)| rest.split(' ').next().unwrap_or(rest));
+    let block = current();
+    let text = format!("AddressSanitizer: {kind}: {}{}", block.who(), place_in(&report));
+    block.failure.get_or_insert(text);
+}
+
 /// Checks a load or store of the running thread.
 extern "C" fn access(address: *const c_void, bytes: usize, write: bool, atomic: bool) {
     let block = current();
@@ -169,10 +192,13 @@ fn near(block: &Block, address: usize) -> String {
 
 /// The line of the kernel that is being executed, from its debug information.
 fn line() -> String {
-    let trace = Backtrace::force_capture().to_string();
-    let place =
-        trace.lines().map(str::trim).find(|l| l.starts_with("at ") && (l.contains(".cu:") || l.contains(".cuh:")));
-    place.and_then(|l| l.rsplit('/').next()).map_or_else(String::new, |l| format!(", at {l}"))
+    place_in(&Backtrace::force_capture().to_string())
+}
+
+/// The first line of a kernel that a trace names.
+fn place_in(trace: &str) -> String {
+    let place = trace.lines().find(|l| l.contains(".cu:") || l.contains(".cuh:"));
+    place.and_then(|l| l.trim().rsplit('/').next()).map_or_else(String::new, |l| format!(", at {l}"))
 }
 
 /// Whether an address belongs to the program's own constants.
