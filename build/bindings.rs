@@ -60,7 +60,7 @@ fn table(kernel: &Kernel, all: &[Instance], module: usize, first: usize, host: b
             );
         }
     }
-    text += &format!("    static {}: [Entry; {}] = [\n", kernel.name.to_uppercase(), all.len());
+    text += &format!("    pub(crate) static {}: [Entry; {}] = [\n", kernel.name.to_uppercase(), all.len());
     for (i, instance) in all.iter().enumerate() {
         let host = if host { format!("Some(emulated_{})", instance.symbol) } else { "None".into() };
         text += &format!(

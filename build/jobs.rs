@@ -30,11 +30,13 @@ impl Job {
         let result = Command::new(&self.command[0]).args(&self.command[1..]).output();
         let line = self.command.join(" ");
         let result = result.map_err(|e| format!("cannot run `{line}`: {e}"))?;
+        let said = [result.stdout, result.stderr].concat();
         if !result.status.success() {
-            let said = [result.stdout, result.stderr].concat();
             return Err(format!("{line}\n{}", String::from_utf8_lossy(&said)));
         }
         let (path, hash) = self.stamp();
+        let log = PathBuf::from(format!("{}.log", self.output.display()));
+        fs::write(&log, said).map_err(|e| format!("{}: {e}", log.display()))?;
         fs::write(&path, hash).map_err(|e| format!("{}: {e}", path.display()))
     }
 }

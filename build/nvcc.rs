@@ -7,8 +7,10 @@ use super::entry;
 use super::jobs::{Job, run_all};
 use super::source::Source;
 
-/// Ampere (A100), Ampere (RTX 30, A40), Ada (RTX 40, L40), Hopper with its own instructions (H100, H200).
-const TARGETS: [&str; 4] = ["80", "86", "89", "90a"];
+/// Machine code for Ampere (A100), Ampere (RTX 30, A40) and Ada (RTX 40, L40), from one pass of the front end, with its PTX.
+const PORTABLE: &str = "-gencode=arch=compute_80,code=[compute_80,sm_80,sm_86,sm_89]";
+/// Machine code for Hopper (H100, H200), with instructions that only it has.
+const HOPPER: &str = "-gencode=arch=compute_90a,code=sm_90a";
 
 /// One fatbin for each source, or none at all without nvcc.
 pub fn compile_all(root: &Path, out: &Path, sources: &[Source]) -> Result<Vec<Option<PathBuf>>, String> {
@@ -23,15 +25,13 @@ pub fn compile_all(root: &Path, out: &Path, sources: &[Source]) -> Result<Vec<Op
     };
     let jobs = sources.iter().filter(|s| !s.emulated_only()).map(|source| {
         let mut command = vec![nvcc.display().to_string(), "-fatbin".into(), "-std=c++17".into(), "-O3".into()];
-        // Line tables let profilers and sanitizers name the source; they change no instruction.
-        command.extend(
-            ["-lineinfo", "--compress-mode=size", "--threads", "4", "-Werror", "all-warnings", "-I"].map(String::from),
-        );
+        // Line tables let profilers and sanitizers name the source; they change no instruction. What ptxas says of registers
+        // and spills goes to the log that tools/kernel-table reads.
+        command.extend(["-lineinfo", "-Xptxas=-v", "--compress-mode=size", "--threads", "4"].map(String::from));
+        command.extend(["-Werror", "all-warnings", "-I"].map(String::from));
         command.push(root.join("kernels").display().to_string());
-        for target in TARGETS.iter().filter(|&&t| !source.hopper_only() || t == "90a") {
-            let ptx = if *target == TARGETS[0] { format!(",compute_{target}") } else { String::new() };
-            command.push(format!("-gencode=arch=compute_{target},code=[sm_{target}{ptx}]"));
-        }
+        command.extend(Some(PORTABLE).filter(|_| !source.hopper_only()).map(String::from));
+        command.push(HOPPER.into());
         let output = fatbin(source, out);
         command.extend([entry::path(source, out).display().to_string(), "-o".into(), output.display().to_string()]);
         Job { command, output, hash: source.hash }

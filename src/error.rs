@@ -32,6 +32,10 @@ pub enum Error {
     #[error("{0}")]
     Stopped(String),
 
+    /// A check that was asked for found something wrong and has said what.
+    #[error("{0}")]
+    Unwell(String),
+
     /// The device asked for cannot be had here.
     #[error("device={device}: {reason}")]
     Device { device: String, reason: String },
@@ -80,7 +84,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,
-            Error::Diverged(_) | Error::Stopped(_) => 1,
+            Error::Diverged(_) | Error::Stopped(_) | Error::Unwell(_) => 1,
             Error::Op { .. } | Error::Input { .. } | Error::Io { .. } | Error::Device { .. } => 3,
         }
     }

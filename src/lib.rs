@@ -34,6 +34,7 @@ pub mod progress;
 pub mod random;
 pub mod report;
 pub mod schedule;
+pub mod selftest;
 pub mod tape;
 pub mod tensor;
 pub mod train;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use descant::cli::{Cli, Verb, arms, data, eval, output, train};
+use descant::cli::{Cli, Verb, arms, data, doctor, eval, output, train};
 
 fn main() -> ExitCode {
     output::apologise_for_panics();
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         Verb::Eval(args) => eval::run(&args),
         Verb::Arms(settings) => arms::run(&settings),
         Verb::Describe(args) => args.run(),
+        Verb::Doctor(settings) => doctor::run(&settings),
         Verb::Data(data::Verb::Synth(settings)) => data::synth::run(&settings),
         Verb::Data(data::Verb::Render(settings)) => data::render::run(&settings),
         Verb::Data(data::Verb::Check(args)) => data::check::run(&args),

@@ -6,8 +6,6 @@ use descant::ops::all_cases;
 
 /// Central differences with step 1e-5 leave about 1e-9 of truncation and rounding on smooth functions of size 1.
 const GRADIENT_TOLERANCE: f64 = 2e-7;
-/// f32 sums of a few hundred terms.
-const SINGLE_TOLERANCE: f64 = 2e-5;
 
 #[test]
 fn gradients_match_finite_differences() {
@@ -21,19 +19,16 @@ fn gradients_match_finite_differences() {
 fn single_precision_follows_double() {
     for case in all_cases() {
         let error = case.single_precision_error().unwrap();
-        assert!(error < SINGLE_TOLERANCE, "{}: f32 against f64 {error:.2e}", case.name);
+        assert!(error < case.tolerance(DType::F32), "{}: f32 against f64 {error:.2e}", case.name);
     }
 }
 
-/// Rounding to bf16 (2⁻⁹) of values and of the intermediate results that kernels store.
-const BF16_TOLERANCE: f64 = 1.2e-2;
-
 /// Runs every case on `device`, storing activations as `dtype`; operations that have no kernel are listed, not hidden.
-fn kernels_follow_the_cpu(device: &Device, dtype: DType, tolerance: f64) {
+fn kernels_follow_the_cpu(device: &Device, dtype: DType) {
     let (mut wrong, mut skipped) = (Vec::new(), Vec::new());
     for case in all_cases() {
         match case.device_error(device, dtype) {
-            Ok(error) if error < tolerance * case.depth as f64 => {}
+            Ok(error) if error < case.tolerance(dtype) => {}
             Ok(error) => wrong.push(format!("{}: {dtype:?} on {}: error {error:.2e}", case.name, device.name())),
             Err(e) if e.to_string().ends_with("has no kernel") => skipped.push(case.name),
             Err(e) => wrong.push(format!("{}: {e}", case.name)),
@@ -48,14 +43,14 @@ fn kernels_follow_the_cpu(device: &Device, dtype: DType, tolerance: f64) {
 #[test]
 fn emulated_kernels_follow_the_cpu_in_f32() {
     for seed in 0..3 {
-        kernels_follow_the_cpu(&Device::emulated(seed).unwrap(), DType::F32, SINGLE_TOLERANCE);
+        kernels_follow_the_cpu(&Device::emulated(seed).unwrap(), DType::F32);
     }
 }
 
 #[test]
 fn emulated_kernels_follow_the_cpu_in_bf16() {
     for seed in 3..6 {
-        kernels_follow_the_cpu(&Device::emulated(seed).unwrap(), DType::BF16, BF16_TOLERANCE);
+        kernels_follow_the_cpu(&Device::emulated(seed).unwrap(), DType::BF16);
     }
 }
 
@@ -64,8 +59,8 @@ fn cuda_kernels_follow_the_cpu() {
     match Device::cuda() {
         Err(e) => println!("SKIPPED (visible): {e}"),
         Ok(gpu) => {
-            kernels_follow_the_cpu(&gpu, DType::F32, SINGLE_TOLERANCE);
-            kernels_follow_the_cpu(&gpu, DType::BF16, BF16_TOLERANCE);
+            kernels_follow_the_cpu(&gpu, DType::F32);
+            kernels_follow_the_cpu(&gpu, DType::BF16);
         }
     }
 }

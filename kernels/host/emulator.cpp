@@ -22,8 +22,15 @@ const uint8_t (*exchange(const void* value, size_t bytes, const char* file, unsi
 
 extern "C" {
 
+#ifdef ADDRESS_SANITIZER
+void __asan_set_error_report_callback(void (*callback)(const char* report));
+#endif
+
 const emulator::Thread** emulator_attach(const emulator::Hooks* hooks) {
     emulator::hooks = hooks;
+#ifdef ADDRESS_SANITIZER
+    __asan_set_error_report_callback(hooks->reported);
+#endif
     return &emulator::current;
 }
 

@@ -55,6 +55,7 @@ struct Hooks {
     void (*wgmma_commit)();
     void (*wgmma_wait)(unsigned pending, const char* file, unsigned line);
     void (*fail)(const char* message, const char* file, unsigned line);
+    void (*reported)(const char* report);
 };
 
 extern const Hooks* hooks;

@@ -3,6 +3,7 @@
 pub mod arms;
 pub mod data;
 pub mod describe;
+pub mod doctor;
 pub mod eval;
 pub mod output;
 pub mod train;
@@ -34,6 +35,8 @@ pub enum Verb {
     Arms(Settings),
     /// Compute and draw the descriptor of a recording or a MIDI file
     Describe(DescribeArgs),
+    /// Say what this machine has and whether everything computes right on it
+    Doctor(Settings),
     /// Make, render or check data
     #[command(subcommand)]
     Data(data::Verb),

@@ -29,8 +29,8 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use buffer::Buffer;
-pub use cuda::Cuda;
 pub(crate) use cuda::cublaslt;
+pub use cuda::{About, Cuda};
 pub use emulated::Emulator;
 pub use launch::{In, Launch, Out, Storage};
 pub use memory::Memory;
@@ -61,6 +61,16 @@ impl Device {
     /// A new emulated device whose threads run in an order drawn from `seed`.
     pub fn emulated(seed: u64) -> Result<Self> {
         Ok(Device::Emulated(Arc::new(Emulator::new(seed)?)))
+    }
+
+    /// Whether this binary holds the kernels for GPUs: it was built with nvcc.
+    pub fn built_for_cuda() -> bool {
+        kernels::MODULES.iter().all(|module| module.fatbin.is_some())
+    }
+
+    /// Whether this binary holds the emulated kernels: it was built with a C++ compiler.
+    pub fn built_for_emulation() -> bool {
+        kernels::EMULATED
     }
 
     /// Name as used in `device=…` and in reports.
@@ -132,6 +142,15 @@ impl DType {
             DType::F32 => 4,
             DType::F64 => 8,
             DType::BF16 => 2,
+        }
+    }
+
+    /// `f32`, `f64`, `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "f32",
+            DType::F64 => "f64",
+            DType::BF16 => "bf16",
         }
     }
 }

@@ -9,21 +9,26 @@ use crate::data::synth;
 use crate::error::Result;
 use crate::progress::say;
 
+/// Folder of the data that `config` names, whether it is there or not.
+pub fn location(config: &Config) -> PathBuf {
+    match &config.data.source {
+        Source::Folder(folder) => folder.clone(),
+        Source::Synth => config.data.corpus_dir(),
+    }
+}
+
 /// Folder of the data that `config` names; composes the corpus first where it is not there yet.
 pub fn folder(config: &Config) -> Result<PathBuf> {
-    match &config.data.source {
-        Source::Folder(folder) => Ok(folder.clone()),
-        Source::Synth => {
-            let out = config.data.corpus_dir();
-            let made =
-                synth::compose_corpus(&synth::Options { size: config.data.synth, seed: config.data.seed }, &out)?;
-            if !made.reused {
-                let (pieces, minutes) = (made.performances, made.seconds / 60.0);
-                say(&format!("composed {pieces} performances ({minutes:.0} minutes) in {}", out.display()));
-            }
-            Ok(out)
+    let folder = location(config);
+    if config.data.source == Source::Synth {
+        let options = synth::Options { size: config.data.synth, seed: config.data.seed };
+        let made = synth::compose_corpus(&options, &folder)?;
+        if !made.reused {
+            let (pieces, minutes) = (made.performances, made.seconds / 60.0);
+            say(&format!("composed {pieces} performances ({minutes:.0} minutes) in {}", folder.display()));
         }
     }
+    Ok(folder)
 }
 
 /// The data set that `config` names, decoded; says on stderr what was left out or mended.

@@ -1,5 +1,6 @@
 //! An NVIDIA GPU through its driver, loaded at run time: the same binary runs where there is none.
 
+mod about;
 pub(crate) mod cublaslt;
 
 use std::ffi::c_void;
@@ -9,6 +10,7 @@ use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
 use cublaslt::{CublasLt, Operands, Prepared};
+pub use about::About;
 
 use super::kernels;
 use super::launch::{Argument, Entry};

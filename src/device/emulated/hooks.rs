@@ -32,6 +32,7 @@ struct Hooks {
     wgmma_commit: extern "C" fn(),
     wgmma_wait: extern "C" fn(u32, *const c_char, u32),
     fail: extern "C" fn(*const c_char, *const c_char, u32),
+    reported: extern "C" fn(*const c_char),
 }
 
 static HOOKS: Hooks = Hooks {
@@ -55,6 +56,7 @@ static HOOKS: Hooks = Hooks {
     wgmma_commit,
     wgmma_wait,
     fail,
+    reported,
 };
 
 /// Hands the hooks to the kernels; returns where they read which thread is running.
@@ -144,6 +146,17 @@ extern "C" fn fail(message: *const c_char, file: *const c_char, line: u32) {
     stop(block, text)
 }
 
+/// AddressSanitizer has found something and holds a lock: the launch ends when the thread waits or ends.
+extern "C" fn reported(report: *const c_char) {
+    // SAFETY: the sanitizer's own text.
+    let report = unsafe { CStr::from_ptr(report) }.to_string_lossy();
+    let kind =
+        report.split_once("AddressSanitizer: ").map_or("error", |(_, rest)| rest.split(' ').next().unwrap_or(rest));
+    let block = current();
+    let text = format!("AddressSanitizer: {kind}: {}{}", block.who(), place_in(&report));
+    block.failure.get_or_insert(text);
+}
+
 /// Checks a load or store of the running thread.
 pub(super) extern "C" fn access(address: *const c_void, bytes: usize, write: bool, atomic: bool) {
     let block = current();
@@ -201,10 +214,13 @@ fn near(block: &Block, address: usize) -> String {
 
 /// The line of the kernel that is being executed, from its debug information.
 pub(super) fn line() -> String {
-    let trace = Backtrace::force_capture().to_string();
-    let place =
-        trace.lines().map(str::trim).find(|l| l.starts_with("at ") && (l.contains(".cu:") || l.contains(".cuh:")));
-    place.and_then(|l| l.rsplit('/').next()).map_or_else(String::new, |l| format!(", at {l}"))
+    place_in(&Backtrace::force_capture().to_string())
+}
+
+/// The first line of a kernel that a trace names.
+fn place_in(trace: &str) -> String {
+    let place = trace.lines().find(|l| l.contains(".cu:") || l.contains(".cuh:"));
+    place.and_then(|l| l.trim().rsplit('/').next()).map_or_else(String::new, |l| format!(", at {l}"))
 }
 
 /// Whether an address belongs to the program's own constants.
