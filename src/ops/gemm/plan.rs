@@ -76,8 +76,8 @@ pub(super) fn choose(product: &Product) -> Result<Plan> {
         plans.push(Plan::hopper(size));
     }
     let names: Vec<&str> = plans.iter().map(|plan| plan.engine.name()).collect();
-    let Size { m, n, k, batch } = size;
-    let key = format!("product {:?} {m}x{n}x{k}, {batch} times", product.form);
+    let [m, n, k] = [size.m, size.n, size.k].map(choice::class);
+    let key = format!("product {:?} up to {m}x{n}x{k}, {} times", product.form, size.batch);
     Ok(plans[choice::choose(device, &key, &names, |i| product.bare(plans[i]).run(dtype))?])
 }
 
