@@ -57,6 +57,20 @@ __device__ __forceinline__ void copy_tile_async(void* to, const TensorMap& map, 
 // Fetches the map itself ahead of its first use.
 __device__ __forceinline__ void prefetch_map(const TensorMap& map) { asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory"); }
 
+// ---- registers of a warpgroup ----------------------------------------------------------------------------------------
+
+// Leaves each thread of this warpgroup REGISTERS, fewer than it has; the block's others can take what was given.
+template <int REGISTERS>
+__device__ __forceinline__ void give_registers() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(REGISTERS));
+}
+
+// Waits until each thread of this warpgroup can have REGISTERS, more than it has.
+template <int REGISTERS>
+__device__ __forceinline__ void take_registers() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(REGISTERS));
+}
+
 // ---- products of a warpgroup: four warps, the first of which is a multiple of four -----------------------------------
 
 // Registers that wgmma takes, written so far, are seen by those started later. Before the first wgmma after they were touched.

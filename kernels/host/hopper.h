@@ -27,6 +27,13 @@ inline void copy_tile_async(void* to, const TensorMap& map, Barrier* barrier, in
 }
 inline void prefetch_map(const TensorMap&) {}
 
+// ---- registers of a warpgroup: the compiler's matter -----------------------------------------------------------------
+
+template <int REGISTERS>
+inline void give_registers() {}
+template <int REGISTERS>
+inline void take_registers() {}
+
 // ---- products of a warpgroup -----------------------------------------------------------------------------------------
 
 inline void wgmma_fence() { emulator::hooks->wgmma_fence(); }

@@ -65,6 +65,11 @@ pub(super) fn choose(
     Ok(best.unwrap_or(0))
 }
 
+/// Sizes of one class share a choice: those of packed samples change with every batch.
+pub(super) fn class(size: usize) -> usize {
+    size.next_power_of_two()
+}
+
 /// The fastest candidate whose result agrees with the first's; none where that result cannot tell.
 fn fastest(
     key: &str,

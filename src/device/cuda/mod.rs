@@ -9,8 +9,8 @@ use std::sync::{Mutex, OnceLock};
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
-use cublaslt::{CublasLt, Operands, Prepared};
 pub use about::About;
+use cublaslt::{CublasLt, Operands, Prepared};
 
 use super::kernels;
 use super::launch::{Argument, Entry};

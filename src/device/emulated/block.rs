@@ -10,6 +10,7 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use super::POISON;
 use super::access::{Moment, Region};
+use super::clocks::Clocks;
 use super::hooks;
 use super::phases::{PATTERN, Phases};
 use super::warpgroup::{self, Agreement, Products};
@@ -141,6 +142,7 @@ pub(super) struct Block<'a> {
     /// Where each shared array begins in the 32-bit addresses of shared memory.
     pub windows: Vec<u32>,
     pub phases: Phases,
+    pub clocks: Clocks,
     /// Of every warp.
     pub products: Vec<Products>,
     /// Of every warpgroup.
@@ -262,6 +264,7 @@ impl<'a> Block<'a> {
             shared_bytes: 0,
             windows: Vec::new(),
             phases: Phases::new(),
+            clocks: Clocks::new(warps),
             products: (0..warps).map(|_| Products::default()).collect(),
             agreements: (0..warps.div_ceil(4)).map(|_| Agreement::default()).collect(),
             running: 0,
@@ -398,7 +401,13 @@ impl<'a> Block<'a> {
         }
         match state {
             State::Warp { fences, .. } => self.warp_epochs[t / WARP] += u32::from(fences),
-            _ => self.epoch += 1,
+            _ => {
+                self.epoch += 1;
+                let mut warps: Vec<usize> = group.iter().map(|t| t / WARP).collect();
+                warps.sort_unstable();
+                warps.dedup();
+                self.clocks.meet(warps.into_iter());
+            }
         }
         group.into_iter().for_each(|i| self.wake(i));
     }

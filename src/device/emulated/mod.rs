@@ -11,11 +11,17 @@
 //! | access out of bounds | every load and store is checked against allocations and shared arrays |
 //! | misaligned vector access | its address is checked |
 //! | two blocks writing the same bytes | every store remembers its block |
+//! | a phase that is not waited for | tiles arrive when their barrier is waited for; vector clocks tell what warps and copies know of each other |
+//! | a stage freed while it is read | the same clocks; and shared memory is compared when a wgmma ends |
+//! | wgmma used before its wait | accumulators are NaN until then, and so must they be found |
+//! | wrong descriptor or tile layout | operands are read as the descriptor says |
+//! | `fence_async` or `wgmma_fence` missing | every store remembers its thread's fences; a wait asks for a new one |
 //!
 //! Each fault ends the launch with an error that names the kernel, the block, the thread and where known the line.
 
 mod access;
 mod block;
+mod clocks;
 mod hooks;
 mod phases;
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::ffi::{c_char, c_void};
 
 use super::POISON;
 use super::access::ASYNC;
-use super::block::{Block, Place, State, current, suspend};
+use super::block::{Block, Place, State, WARP, current, suspend};
+use super::clocks::Clock;
 use super::hooks::{access, line, stop};
 use crate::device::tensor_map::EMULATED;
 
@@ -31,6 +32,9 @@ pub(super) struct Phase {
     copies: Vec<TileCopy>,
     /// Phases completed so far.
     completed: u32,
+    /// What those that arrived have told, and what a completed phase passes on.
+    telling: Clock,
+    told: Clock,
     /// Who made it, and the fences that thread had passed by then.
     made: (usize, u16),
 }
@@ -116,7 +120,9 @@ pub(super) extern "C" fn phase_init(barrier: *mut c_void, arrivals: u32, _file: 
     access(barrier, 8, true, false);
     let block = current();
     let made = (block.running, block.fibers[block.running].async_fences);
-    let phase = Phase { arrivals, pending: arrivals, expected: 0, copies: Vec::new(), completed: 0, made };
+    let (telling, told) = Default::default();
+    let phase =
+        Phase { arrivals, pending: arrivals, expected: 0, copies: Vec::new(), completed: 0, telling, told, made };
     block.phases.insert(barrier as usize, phase);
 }
 
@@ -138,6 +144,7 @@ pub(super) extern "C" fn phase_arrive(barrier: *mut c_void, bytes: u32, file: *c
     }
     phase.pending -= 1;
     phase.expected += bytes as usize;
+    block.clocks.tell(block.running / WARP, &mut phase.telling);
     let nothing_to_bring = phase.pending == 0 && phase.expected == 0 && phase.copies.is_empty();
     if nothing_to_bring || waited_for(block, barrier as usize) {
         settle(block, barrier as usize);
@@ -147,10 +154,11 @@ pub(super) extern "C" fn phase_arrive(barrier: *mut c_void, bytes: u32, file: *c
 pub(super) extern "C" fn phase_wait(barrier: *mut c_void, parity: u32, file: *const c_char, line: u32) {
     let place = Place { file, line };
     loop {
-        if find(current(), barrier, place).completed & 1 != parity & 1 {
+        let (block, phase) = (current(), find(current(), barrier, place));
+        if phase.completed & 1 != parity & 1 {
+            block.clocks.learn(block.running / WARP, &phase.told);
             return;
         }
-        let block = current();
         if !settle(block, barrier as usize) {
             block.fibers[block.running].state = State::Phase { barrier: barrier as usize, place };
             suspend();
@@ -168,7 +176,10 @@ fn settle(block: &mut Block, barrier: usize) -> bool {
     if phase.pending > 0 || phase.under_way() != phase.expected {
         return false;
     }
-    phase.copies.drain(..).for_each(|copy| copy.arrive());
+    phase.copies.iter().for_each(TileCopy::arrive);
+    block.clocks.complete(phase.copies.iter().map(|copy| (copy.to, copy.bytes())), &mut phase.telling);
+    phase.copies.clear();
+    phase.told.clone_from(&phase.telling);
     phase.pending = phase.arrivals;
     phase.expected = 0;
     phase.completed += 1;
@@ -211,6 +222,9 @@ pub(super) extern "C" fn tile_copy(
     (0..map.tile_rows as usize).filter_map(|r| copy.source(r)).for_each(|(address, bytes, _)| {
         access(address as *const c_void, bytes, false, false);
     });
+    if let Err(why) = block.clocks.start_copy(block.running / WARP, to, copy.bytes()) {
+        fail(why);
+    }
     let (now, first_run, fenced) = (block.now(), block.grid.first_run, block.fenced);
     let Some((.., region)) = block.shared.iter_mut().find(|(.., r)| r.contains(to, copy.bytes())) else {
         return fail(format!("out of bounds: a tile of {} bytes does not fit into shared memory", copy.bytes()));

@@ -1,6 +1,8 @@
 //! The emulator finds what it says it finds: copies of a sound kernel with one thing wrong each.
 
-use crate::device::{Device, Launch, Memory, kernels};
+use half::bf16;
+
+use crate::device::{Device, Launch, Matrix, Memory, TensorMap, kernels};
 use crate::error::Result;
 
 const BLOCKS: usize = 2;
@@ -62,4 +64,64 @@ fn emulated_faults_are_found_in_every_order() {
         }
     }
     [2, 4, 6].map(|fault| println!("{}", message(0, fault)));
+}
+
+/// Depth of the product of `kernels/host/faults_sm90a.cu`: its ring of two goes round three times.
+const DEPTH: usize = 6 * 64;
+
+fn entry(i: usize) -> bf16 {
+    bf16::from_f32((i * 7 % 23) as f32 - 11.0)
+}
+
+/// Runs `kernels/host/faults_sm90a.cu` with `fault`; what it wrote.
+fn product(seed: u64, fault: usize) -> Result<Vec<f32>> {
+    let device = Device::emulated(seed)?;
+    let [a, b] = [64 * DEPTH, 64 * 64].map(|n| Memory::upload(&device, &(0..n).map(entry).collect::<Vec<_>>()));
+    let (a, b, c) = (a?, b?, Memory::uninit(&device, 64 * 64 * 4)?);
+    let matrix = Matrix { extent: [DEPTH, 64, 1], strides: [DEPTH, 64 * DEPTH], tile_rows: 64 };
+    let map = TensorMap::new(&device, a.input(0), matrix)?;
+    let launch = Launch::new(&device, 1).shared(3 * 64 * 128 + 1024 + 512);
+    kernels::faults_sm90a::product(launch, fault, map, b.input(0), c.output(0), DEPTH as i32)?;
+    let mut got = vec![0.0; 64 * 64];
+    c.read(0, &mut got)?;
+    Ok(got)
+}
+
+#[test]
+fn emulated_hopper_faults_are_found_in_every_order() {
+    let dot = |row: usize, column: usize| -> f32 {
+        (0..DEPTH).map(|k| entry(row * DEPTH + k).to_f32() * entry(column * 64 + k % 64).to_f32()).sum()
+    };
+    let expected: Vec<f32> = (0..64 * 64).map(|i| dot(i / 64, i % 64)).collect();
+    // What the message says, "" where the result may be wrong instead.
+    let faults: [(usize, &[&str]); 15] = [
+        (1, &["", "shared memory changed"]),
+        (2, &["", "shared memory changed", "race", "barrier not reached by all", "on their way"]),
+        (3, &["", "shared memory changed", "race"]),
+        (4, &["no fence_async after it"]),
+        (5, &["race: wgmma reads what"]),
+        (6, &["no wgmma_fence"]),
+        (7, &["no wgmma_fence", "under way"]),
+        (8, &["accumulators touched"]),
+        (9, &[""]),
+        (10, &["bytes on their way to a barrier that expects"]),
+        (11, &["initialized with no fence_async"]),
+        (12, &["divergent wgmma", "barrier not reached by all"]),
+        (13, &["not a multiple of 1024"]),
+        (14, &["", "shared memory changed", "race", "one arrival too many"]),
+        (15, &["", "shared memory changed", "race", "one arrival too many"]),
+    ];
+    for seed in 0..10 {
+        assert_eq!(product(seed, 0).unwrap(), expected, "seed {seed}");
+        for (fault, says) in faults {
+            match product(seed, fault) {
+                Ok(got) => assert!(says.contains(&"") && got != expected, "seed {seed}: fault {fault} not found"),
+                Err(e) => {
+                    let message = e.to_string();
+                    let said = says.iter().any(|says| !says.is_empty() && message.contains(says));
+                    assert!(said, "seed {seed}, fault {fault}: {message}");
+                }
+            }
+        }
+    }
 }

@@ -53,7 +53,8 @@ struct Product {
     sums: Vec<f32>,
     /// What was read of shared memory: address and content.
     read: Vec<(usize, [u8; PIECE])>,
-    retired: usize,
+    /// Whether a lane has waited for it.
+    ended: bool,
 }
 
 /// What a lane brings to a product.
@@ -170,6 +171,9 @@ impl Reader<'_, '_> {
         if let Some(writer) = region.unfenced(address, PIECE, now.run, |thread| fibers[thread].async_fences) {
             fail(&format!("wgmma reads what thread {writer} stored with no fence_async after it"), self.place);
         }
+        if let Err(why) = block.clocks.start_read(block.running / WARP, address) {
+            fail(&why, self.place);
+        }
         // SAFETY: shared memory of this block.
         let bytes = unsafe { (address as *const [u8; PIECE]).read() };
         self.read.push((address, bytes));
@@ -234,7 +238,7 @@ pub(super) extern "C" fn wgmma(request: *const c_void, file: *const c_char, at_l
     }
     if products.all.len() == number {
         let (sums, read) = (Vec::new(), Vec::new());
-        products.all.push(Product { request, place, lanes: Vec::with_capacity(WARP), sums, read, retired: 0 });
+        products.all.push(Product { request, place, lanes: Vec::with_capacity(WARP), sums, read, ended: false });
     }
     products.all[number].lanes.push(Lane { lane, sums: request.sums, before, left });
     if products.all[number].lanes.len() == WARP {
@@ -309,14 +313,16 @@ pub(super) extern "C" fn wgmma_wait(pending: u32, file: *const c_char, at_line: 
         if product.lanes.len() < WARP {
             fail("waits for a wgmma that not all lanes have started", place);
         }
-        if product.retired == 0 {
+        if !product.ended {
             // SAFETY: shared memory of this block.
             let changed = product.read.iter().any(|&(at, was)| unsafe { (at as *const [u8; PIECE]).read() } != was);
             if changed {
                 fail(&format!("shared memory changed while the wgmma of {} read it", product.place.text()), place);
             }
+            // The wait is the whole warp's.
+            product.read.drain(..).for_each(|(at, _)| block.clocks.end_read(warp, at));
         }
-        product.retired += 1;
+        product.ended = true;
         let columns = product.request.columns as usize;
         let mine = product.lanes.iter().find(|l| l.lane == lane).expect("every lane has started it");
         // SAFETY: this thread's registers, which live until its wait.
@@ -333,9 +339,6 @@ pub(super) extern "C" fn wgmma_wait(pending: u32, file: *const c_char, at_line: 
                 let (row, column) = place_of(lane, e);
                 *sum = product.sums[row * columns + column];
             }
-        }
-        if product.retired == WARP {
-            product.read = Vec::new();
         }
     }
 }

@@ -87,9 +87,10 @@ pub(super) fn choose(product: &Product, out: DType) -> Result<Plan> {
     }
     let names: Vec<String> = plans.iter().map(|plan| plan.engine.name(device)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let Size { m, n, k, batch } = size;
+    let [m, n, k] = [size.m, size.n, size.k].map(choice::class);
     let epilogue = if product.only_adds() { "" } else { " and more" };
-    let key = format!("product {:?} {m}x{n}x{k}, {batch} times, {dtype:?} to {out:?}{epilogue}", product.form);
+    let key =
+        format!("product {:?} up to {m}x{n}x{k}, {} times, {dtype:?} to {out:?}{epilogue}", product.form, size.batch);
     Ok(plans[choice::choose(device, &key, &names, |i| product.bare(plans[i]).run(out))?])
 }
 
