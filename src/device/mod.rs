@@ -11,10 +11,16 @@
 //! | kernel | `kernels` | one typed function for each CUDA kernel |
 //! | tensor map | [`TensorMap`] | a matrix as Hopper's copy engine finds it |
 //! | launch | [`Launch`] | the grid a kernel runs on |
+//! | step | [`Device::step`] | work whose memory is dropped at its end |
+//! | lane | [`Lane`] | work in order; two of them between [`Device::fork`] and [`Device::join`] |
+//! | staging | [`Outgoing`], [`Incoming`] | host memory on its way, without waiting |
+//! | recording | [`Recording`] | a step to be repeated as it is: a CUDA graph |
 
+mod arena;
 mod buffer;
 mod cuda;
 pub mod emulated;
+mod heap;
 pub(crate) mod kernels;
 mod launch;
 mod memory;
@@ -22,7 +28,9 @@ mod mirrored;
 mod pool;
 pub mod probe;
 mod real;
+mod recording;
 pub mod simd;
+mod staging;
 mod tensor_map;
 
 use std::fmt;
@@ -32,11 +40,14 @@ pub use buffer::Buffer;
 pub(crate) use cuda::cublaslt;
 pub use cuda::{About, Cuda};
 pub use emulated::Emulator;
+pub use heap::Lane;
 pub use launch::{In, Launch, Out, Storage};
 pub use memory::Memory;
 pub use mirrored::Mirrored;
 pub use pool::PoolVec;
 pub use real::Real;
+pub use recording::Recording;
+pub use staging::{Incoming, Outgoing, Ticket};
 pub use tensor_map::{Matrix, TensorMap};
 
 use crate::error::{Error, Result};
@@ -79,6 +90,17 @@ impl Device {
             Device::Cpu => "cpu",
             Device::Emulated(_) => "emulated",
             Device::Cuda(_) => "cuda",
+        }
+    }
+
+    /// What it is, for people: a GPU's product name, compute capability and memory.
+    pub fn product(&self) -> Result<String> {
+        match self {
+            Device::Cpu | Device::Emulated(_) => Ok(self.name().to_owned()),
+            Device::Cuda(gpu) => {
+                let ((major, minor), (_, total)) = (gpu.capability()?, gpu.memory()?);
+                Ok(format!("{} (compute capability {major}.{minor}, {} GiB)", gpu.name()?, total >> 30))
+            }
         }
     }
 
