@@ -23,6 +23,9 @@ pub fn compile_all(root: &Path, out: &Path, sources: &[Source]) -> Result<Vec<Op
         );
         return Ok(vec![None; sources.len()]);
     };
+    if nvcc.is_file() {
+        println!("cargo:rerun-if-changed={}", nvcc.display());
+    }
     let jobs = sources.iter().filter(|s| !s.emulated_only()).map(|source| {
         let mut command = vec![nvcc.display().to_string(), "-fatbin".into(), "-std=c++17".into(), "-O3".into()];
         // Line tables let profilers and sanitizers name the source; they change no instruction. What ptxas says of registers

@@ -18,7 +18,7 @@ template <typename T, int DIM>
 constexpr int STEP = (DIM < 128 ? 64 : 32) / (sizeof(T) / 2);
 
 template <typename T, int DIM>
-KERNEL(threads = 128, DIM = 16 | 32 | 64 | 128)
+KERNEL(threads = 128, blocks = 2, DIM = 16 | 32 | 64 | 128)
 forward(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v, const int* __restrict__ query_offsets,
         const int* __restrict__ key_offsets, T* __restrict__ out, float* __restrict__ partial, float* __restrict__ log_norm,
         int rows, int heads, int d, int splits, float scale, uint32_t drop_below, float drop_scale, const uint64_t* __restrict__ counter,

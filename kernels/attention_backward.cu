@@ -138,6 +138,7 @@ queries(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ 
     constexpr int M = ROW_TILES<T, DIM>, KEYS = KEY_STEP<T, DIM>, N = KEYS / 8;
     constexpr int QUERIES = WARPS * 16 * M, TILE = KEYS * PITCH<T, DIM>;
     DYNAMIC_SHARED(memory);
+    SHARED(float, norms, [2][QUERIES]); // log-normalisers, dots; in registers they would be the few too many
     T* const tile_q = reinterpret_cast<T*>(memory);
     T* const tile_dout = tile_q + QUERIES * PITCH<T, DIM>;
     T* const tiles = tile_dout + QUERIES * PITCH<T, DIM>; // K, V; K, V
@@ -161,14 +162,12 @@ queries(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ 
         copy_tile<QUERIES, DIM>(tile_dout, dout, of_q, block);
         copy(0);
     }
-    float log[2 * M], along[2 * M], sum[M][DIM / 8][4] = {};
-#pragma unroll
-    for (int m = 0; m < 2 * M; m++) {
-        const int r = row + m * 8 + g;
-        const size_t at = static_cast<size_t>(blockIdx.y) * rows + of_q.first + r;
-        log[m] = r < of_q.rows ? log_norm[at] : 0.0f;
-        along[m] = r < of_q.rows ? dot[at] : 0.0f;
+    for (int r = threadIdx.x; r < QUERIES; r += THREADS) {
+        const size_t at = static_cast<size_t>(blockIdx.y) * rows + of_q.first + block + r;
+        norms[0][r] = block + r < of_q.rows ? log_norm[at] : 0.0f;
+        norms[1][r] = block + r < of_q.rows ? dot[at] : 0.0f;
     }
+    float sum[M][DIM / 8][4] = {};
     for (int i = 0; i < steps; i++) {
         copy_async_wait<0>();
         __syncthreads(); // this step's tiles are there, and nobody reads the last step's any more
@@ -186,13 +185,16 @@ queries(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ 
             kept.apply(ds, ds);
         }
 #pragma unroll
-        for (int n = 0; n < N; n++) {
+        for (int m = 0; m < 2 * M; m++) {
+            const int r = (warp * 2 * M + m) * 8 + g;
+            const float log = norms[0][r], along = norms[1][r];
 #pragma unroll
-            for (int m = 0; m < 4 * M; m++) {
-                const bool absent = !whole && i * KEYS + n * 8 + 2 * t + m % 2 >= of_k.rows;
-                const float weight = absent ? 0.0f : exp2_fast(p[m / 4][n][m % 4] * (scale * LOG2_E) - log[m / 2]);
-                float& x = ds[m / 4][n][m % 4];
-                x = weight * (x * drop_scale - along[m / 2]);
+            for (int j = 0; j < 2 * N; j++) {
+                const int n = j / 2, e = m % 2 * 2 + j % 2;
+                const bool absent = !whole && i * KEYS + n * 8 + 2 * t + j % 2 >= of_k.rows;
+                const float weight = absent ? 0.0f : exp2_fast(p[m / 2][n][e] * (scale * LOG2_E) - log);
+                float& x = ds[m / 2][n][e];
+                x = weight * (x * drop_scale - along);
             }
         }
         product<DIM>(sum, ds, tile_k);

@@ -47,7 +47,7 @@ __device__ __forceinline__ void for_sums(const float (&sum)[EACH][EACH], F f) {
 
 // y = windows · Wᵀ. Grid: blocks of outputs, of rows, samples.
 template <typename T>
-KERNEL(threads = 256)
+KERNEL(threads = 256, blocks = 3)
 forward(const T* __restrict__ x, const T* __restrict__ w, T* __restrict__ y, int time, int inputs, int rows, int outputs, int taps,
         int stride, int padding) {
     const int m0 = blockIdx.y * TILE, n0 = blockIdx.x * TILE, depth = taps * inputs;

@@ -10,20 +10,15 @@ constexpr int CHUNK = WARP * 8;
 // How many of the eight elements from column i on there are.
 __device__ __forceinline__ int present(int i, int d) { return min(max(d - i, 0), 8); }
 
-// x + r of this lane's part of a row; absent elements are 0.
-template <typename T, int CHUNKS>
-__device__ __forceinline__ void load_row(float (&s)[CHUNKS][8], const T* x, const T* residual, size_t row, int d) {
-    const int lane = threadIdx.x % WARP;
+// x + r of n ≤ 8 neighbouring elements; absent ones are 0.
+template <typename T>
+__device__ __forceinline__ void load_sum(float (&s)[8], const T* x, const T* residual, size_t at, int n) {
+    load_eight(s, x + at, n);
+    if (residual) {
+        float r[8];
+        load_eight(r, residual + at, n);
 #pragma unroll
-    for (int c = 0; c < CHUNKS; c++) {
-        const int i = c * CHUNK + lane * 8, n = present(i, d);
-        load_eight(s[c], x + row * d + i, n);
-        if (residual) {
-            float r[8];
-            load_eight(r, residual + row * d + i, n);
-#pragma unroll
-            for (int j = 0; j < 8; j++) s[c][j] += r[j];
-        }
+        for (int j = 0; j < 8; j++) s[j] += r[j];
     }
 }
 
@@ -35,7 +30,11 @@ forward(const T* __restrict__ x, const T* __restrict__ residual, const float* __
     const int row = blockIdx.x * WARPS + threadIdx.x / WARP, lane = threadIdx.x % WARP;
     if (row >= rows) return;
     float s[CHUNKS][8];
-    load_row(s, x, residual, row, d);
+#pragma unroll
+    for (int c = 0; c < CHUNKS; c++) {
+        const int i = c * CHUNK + lane * 8;
+        load_sum(s[c], x, residual, static_cast<size_t>(row) * d + i, present(i, d));
+    }
     float sum = 0;
 #pragma unroll
     for (int c = 0; c < CHUNKS; c++) {
@@ -71,36 +70,49 @@ KERNEL(threads = 256, CHUNKS = 1 | 2 | 4 | 8)
 backward(const T* __restrict__ dy, const T* __restrict__ x, const T* __restrict__ residual, const float* __restrict__ gamma,
          const float* __restrict__ mean, const float* __restrict__ scale, T* __restrict__ ds, float* __restrict__ partial,
          int rows, int d) {
+    // The sums of eight chunks leave no registers for the row, which is then read twice.
+    constexpr bool KEPT = CHUNKS < 8;
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     float dgamma[CHUNKS][8] = {}, dbeta[CHUNKS][8] = {};
     for (int row = blockIdx.x * WARPS + warp; row < rows; row += gridDim.x * WARPS) {
         const float m = mean[row], inverse = scale[row];
-        float s[CHUNKS][8], g[CHUNKS][8];
-        load_row(s, x, residual, row, d);
+        const size_t start = static_cast<size_t>(row) * d;
+        float kept_s[KEPT ? CHUNKS : 1][8], kept_g[KEPT ? CHUNKS : 1][8];
+        // x̂ and dy of a chunk, and what γ makes of dy.
+        const auto read = [&](int c, float (&s)[8], float (&dy_)[8]) {
+            const int i = c * CHUNK + lane * 8, n = present(i, d);
+            load_sum(s, x, residual, start + i, n);
+            load_eight(dy_, dy + start + i, n);
+#pragma unroll
+            for (int j = 0; j < 8; j++) s[j] = (s[j] - m) * inverse;
+        };
+        const auto weigh = [&](int c, float (&g)[8]) {
+            const int i = c * CHUNK + lane * 8;
+            float w[8];
+            load_eight(w, gamma + i, present(i, d));
+#pragma unroll
+            for (int j = 0; j < 8; j++) g[j] *= w[j];
+        };
         float sum = 0, along = 0;
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++) {
-            const int i = c * CHUNK + lane * 8, n = present(i, d);
-            float w[8];
-            load_eight(g[c], dy + static_cast<size_t>(row) * d + i, n);
-            load_eight(w, gamma + i, n);
+            float(&s)[8] = kept_s[KEPT ? c : 0], (&g)[8] = kept_g[KEPT ? c : 0];
+            read(c, s, g);
 #pragma unroll
-            for (int j = 0; j < 8; j++) {
-                s[c][j] = (s[c][j] - m) * inverse;
-                dgamma[c][j] += g[c][j] * s[c][j];
-                dbeta[c][j] += g[c][j];
-                g[c][j] *= w[j];
-                sum += g[c][j];
-                along += g[c][j] * s[c][j];
-            }
+            for (int j = 0; j < 8; j++) dgamma[c][j] += g[j] * s[j], dbeta[c][j] += g[j];
+            weigh(c, g);
+#pragma unroll
+            for (int j = 0; j < 8; j++) sum += g[j], along += g[j] * s[j];
         }
         sum = warp_sum(sum) / d, along = warp_sum(along) / d;
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++) {
+            float(&s)[8] = kept_s[KEPT ? c : 0], (&g)[8] = kept_g[KEPT ? c : 0];
+            if constexpr (!KEPT) read(c, s, g), weigh(c, g);
             const int i = c * CHUNK + lane * 8;
 #pragma unroll
-            for (int j = 0; j < 8; j++) g[c][j] = (g[c][j] - sum - s[c][j] * along) * inverse;
-            store_eight(ds + static_cast<size_t>(row) * d + i, g[c], present(i, d));
+            for (int j = 0; j < 8; j++) g[j] = (g[j] - sum - s[j] * along) * inverse;
+            store_eight(ds + start + i, g, present(i, d));
         }
     }
     SHARED(float, sums, [WARPS][CHUNK]);

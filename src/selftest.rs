@@ -15,6 +15,7 @@ use crate::nn::{Builder, Init};
 use crate::ops::all_cases;
 use crate::ops::linear::linear;
 use crate::optim::{AdamWSpec, Optimizer};
+use crate::progress::Progress;
 use crate::random::{Philox, site};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
@@ -35,6 +36,10 @@ pub struct Finding {
 }
 
 impl Finding {
+    fn new(family: &str, dtype: DType) -> Self {
+        Finding { family: family.to_owned(), storage: dtype.name(), cases: 0, error: 0.0, fault: None }
+    }
+
     fn add(&mut self, what: &str, error: Result<f64>) {
         self.cases += 1;
         match error {
@@ -45,50 +50,53 @@ impl Finding {
     }
 }
 
+/// A check of kernels that are no operation: its error as a share of what is tolerated.
+type Check = fn(&Device) -> Result<f64>;
+
+const CHECKS: [(&str, Check); 5] = [
+    ("primitives", primitives),
+    ("optimizer", optimizer),
+    ("spectra", spectra),
+    ("alignment", alignment),
+    ("ranks", ranks),
+];
+
 /// Runs every case of every operation, and on a device with kernels also what is no operation: one finding for each family and
 /// element type.
 pub fn run(device: &Device) -> Vec<Finding> {
-    if device.is_cpu() {
-        return operations(DType::F32, |case| Ok(case.single_precision_error()? / case.tolerance(DType::F32)));
-    }
+    let (storages, checks): (&[DType], &[(&str, Check)]) = match device {
+        Device::Cpu => (&[DType::F32], &[]),
+        Device::Emulated(_) | Device::Cuda(_) => (&[DType::F32, DType::BF16], &CHECKS),
+    };
+    let cases = all_cases();
+    let total = cases.len() * storages.len() + checks.len();
+    let progress = Progress::new(format!("self-test on {}", device.name()), total as u64, "cases");
     let mut findings = Vec::new();
-    for dtype in [DType::F32, DType::BF16] {
-        findings.extend(operations(dtype, |case| Ok(case.device_error(device, dtype)? / case.tolerance(dtype))));
+    for &dtype in storages {
+        for case in &cases {
+            let family = case.name.split(' ').next().unwrap_or_default();
+            let error = match device {
+                Device::Cpu => case.single_precision_error(),
+                Device::Emulated(_) | Device::Cuda(_) => case.device_error(device, dtype),
+            };
+            of(&mut findings, family, dtype).add(&case.name, error.map(|error| error / case.tolerance(dtype)));
+            progress.advance(1);
+        }
     }
-    let others: [(&str, fn(&Device) -> Result<f64>); 5] = [
-        ("primitives", primitives),
-        ("optimizer", optimizer),
-        ("spectra", spectra),
-        ("alignment", alignment),
-        ("ranks", ranks),
-    ];
-    findings.extend(others.map(|(family, error)| {
-        let mut finding = Finding::new(family, DType::F32);
-        finding.add(family, error(device));
-        finding
-    }));
+    for (family, check) in checks {
+        of(&mut findings, family, DType::F32).add(family, check(device));
+        progress.advance(1);
+    }
     findings
 }
 
-impl Finding {
-    fn new(family: &str, dtype: DType) -> Self {
-        Finding { family: family.to_owned(), storage: dtype.name(), cases: 0, error: 0.0, fault: None }
+/// The finding of a family, which is the last one or new.
+fn of<'a>(findings: &'a mut Vec<Finding>, family: &str, dtype: DType) -> &'a mut Finding {
+    if findings.last().is_none_or(|last| last.family != family || last.storage != dtype.name()) {
+        findings.push(Finding::new(family, dtype));
     }
-}
-
-/// The operations' cases, by the first word of their names.
-fn operations(dtype: DType, error: impl Fn(&crate::ops::Case) -> Result<f64>) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = Vec::new();
-    for case in all_cases() {
-        let family = case.name.split(' ').next().unwrap_or_default();
-        if findings.last().is_none_or(|last| last.family != family) {
-            findings.push(Finding::new(family, dtype));
-        }
-        if let Some(finding) = findings.last_mut() {
-            finding.add(&case.name, error(&case));
-        }
-    }
-    findings
+    let last = findings.len() - 1;
+    &mut findings[last]
 }
 
 /// `n` values in ±1.

@@ -182,6 +182,28 @@ fn stop_early(folder: &Path, signal: &str) {
 }
 
 #[test]
+fn the_doctor_finds_the_machine_and_tests_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let found = json(here, &["doctor", "--json", "device=cpu", "threads=1"]);
+    assert_eq!((&found["self_test"]["device"], &found["threads"]), (&"cpu".into(), &1.into()));
+    let families = found["self_test"]["families"].as_array().unwrap();
+    assert!(families.iter().any(|f| f["family"] == "attention"));
+    for family in families {
+        assert!(family["fault"].is_null() && family["error"].as_f64().unwrap() <= 1.0, "{family}");
+    }
+    assert!(found["disks"].as_array().unwrap().iter().all(|disk| disk["free"].is_u64() != cfg!(not(unix))));
+    if found["gpu"].is_null() {
+        assert!(found["no_gpu"].as_str().unwrap().starts_with("device=cuda: "));
+        assert!(stdout(here, &["doctor"]).contains("self-test on cpu, single against double precision"));
+        refused(here, &["doctor", "device=cuda"], 3, "device=cuda");
+    } else {
+        assert!(stdout(here, &["doctor", "device=cuda"]).contains("self-test on cuda, against the CPU"));
+    }
+    assert_eq!(std::fs::read_dir(here).unwrap().count(), 0, "it writes nothing");
+}
+
+#[test]
 fn arms_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let arms = json(folder.path(), &["arms", "--json"]);

@@ -198,6 +198,9 @@ pub fn cases() -> Vec<Case> {
     vec![
         Case::new("layernorm", sized(1, 5, 7), |t, v| layernorm(t, &v[0], None, &v[1], &v[2])),
         Case::new("layernorm of wide rows", sized(2, 11, 264), |t, v| layernorm(t, &v[0], Some(&v[1]), &v[2], &v[3])),
+        Case::new("layernorm of rows read twice", sized(2, 9, 1034), |t, v| {
+            layernorm(t, &v[0], Some(&v[1]), &v[2], &v[3])
+        }),
         Case::new("layernorm with residual", sized(2, 5, 7), |t, v| layernorm(t, &v[0], Some(&v[1]), &v[2], &v[3])),
     ]
 }
