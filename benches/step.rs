@@ -11,7 +11,7 @@ mod device;
 #[path = "support/timing.rs"]
 mod timing;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -233,19 +233,17 @@ fn on_device(row: &Row, device: &Device, arguments: &Arguments) -> Result<Value>
     let (audio, midi) = inputs(arm, lengths(batch));
     let (audio, midi) = (audio.to_device(device, dtype)?, midi.to_device(device, dtype)?);
     let state = RefCell::new((Optimizer::new(adam, &parameters)?, parameters));
-    let most = Cell::new(0);
-    let timing = measure(device, Duration::from_millis(arguments.budget), &mut || {
-        Ok(Box::new(|| {
-            let (adam, parameters) = &mut *state.borrow_mut();
-            let passed = step::pass(&model, parameters, (&audio, &midi), &config.vicreg.spec(), mode)?;
-            passed.apply(parameters, adam, 1e-4, 1.0)?;
-            // What the step allocated is in use or kept by the driver until the next synchronisation.
-            most.set(most.get().max(used(device)?));
-            Ok(())
-        }))
-    })?;
+    let step = || {
+        let (adam, parameters) = &mut *state.borrow_mut();
+        let passed = step::pass(&model, parameters, (&audio, &midi), &config.vicreg.spec(), mode)?;
+        passed.apply(parameters, adam, 1e-4, 1.0)
+    };
+    let timing = measure(device, Duration::from_millis(arguments.budget), &mut || Ok(Box::new(step)))?;
+    // What a step has allocated is in use, or kept by the driver, until the next synchronisation.
+    step()?;
+    let most = used(device)?;
     let tflops = gflop[1] * batch as f64 / timing.median_s / 1e3;
-    let (rate, memory) = (batch as f64 / timing.median_s, most.get().saturating_sub(used_before) as f64 / 1e9);
+    let (rate, memory) = (batch as f64 / timing.median_s, most.saturating_sub(used_before) as f64 / 1e9);
     let [median, min, host] = [timing.median_s, timing.min_s, timing.host_s].map(|s| 1e3 * s);
     let kept = arguments.dtype.name();
     println!(

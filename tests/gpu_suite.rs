@@ -15,10 +15,27 @@ fn program(folder: &Path, name: &str, script: &str) {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// Whether there is Python to run the tools with; says so where there is none.
+fn python() -> bool {
+    let found = Command::new("python3").arg("--version").output().is_ok();
+    if !found {
+        println!("SKIPPED (visible): no python3");
+    }
+    found
+}
+
+#[test]
+fn the_benchmarks_page_says_what_the_results_say() {
+    if python() {
+        let table = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/benchmarks-table");
+        let checked = Command::new(table).arg("--check").output().unwrap();
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    }
+}
+
 #[test]
 fn a_program_that_fails_or_never_ends_spoils_nothing_else() {
-    if Command::new("python3").arg("--version").output().is_err() {
-        println!("SKIPPED (visible): no python3");
+    if !python() {
         return;
     }
     let (programs, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -82,55 +82,52 @@ fn run(arguments: &Arguments, device: &Device) -> Result<usize> {
     let dtype = arguments.dtype.dtype();
     let sizes = if arguments.tiny { Sizes::tiny(dtype)? } else { Sizes::paper(dtype)? };
     let asked = |b: &Bench| arguments.only.is_empty() || arguments.only.iter().any(|part| b.id.contains(part.as_str()));
-    let benches = suite::all(&sizes).into_iter().filter(asked);
-    if arguments.tiny {
-        return launch_each(benches, device);
-    }
-    let budget = Duration::from_millis(arguments.budget);
-    let ceilings = Ceilings::measure(device, dtype, budget)?;
-    println!("ceilings: {:.1} TFLOP/s (8192³, {})", ceilings.flops / 1e12, arguments.dtype.name());
-    println!("          {:.2} TB/s (copy, bytes read and written)", ceilings.bytes / 1e12);
-    println!("{:<40}{:>12}{:>12}{:>10}{:>14}{:>8}", "", "median ms", "min ms", "host ms", "rate", "floor");
-    let (mut rows, mut failed) = (Vec::new(), 0);
-    for bench in benches {
-        let Bench { id, work, prepare } = bench;
-        let measured = prepare(device).and_then(|mut calls| measure(device, budget, &mut *calls));
-        rows.push(match measured {
-            Ok(timing) => ceilings.row(&id, work, timing),
-            Err(error) => {
-                failed += 1;
-                println!("{id:<40}{error}");
-                json!({ "id": id, "error": error.to_string() })
-            }
-        });
-    }
+    let benches: Vec<Bench> = suite::all(&sizes).into_iter().filter(asked).collect();
+    let (ceilings, rows) = if arguments.tiny {
+        (Value::Null, launch_each(benches, device))
+    } else {
+        time_each(benches, device, arguments)?
+    };
+    let failed = rows.iter().filter(|row| row.get("error").is_some()).count();
     if let Some(path) = &arguments.json {
-        let report = json!({
-            "device": describe(device)?,
-            "dtype": arguments.dtype.name(),
-            "ceilings": { "tflops": ceilings.flops / 1e12, "tbps": ceilings.bytes / 1e12 },
-            "benches": rows,
-        });
+        let (about, dtype) = (describe(device)?, arguments.dtype.name());
+        let report = json!({ "device": about, "dtype": dtype, "ceilings": ceilings, "benches": rows });
         std::fs::write(path, format!("{report:#}\n")).map_err(|e| Error::io(path, "write", e))?;
     }
     Ok(failed)
 }
 
-/// Every bench once; says what failed.
-fn launch_each(benches: impl Iterator<Item = Bench>, device: &Device) -> Result<usize> {
-    let (mut launched, mut failed) = (0, 0);
-    for bench in benches {
-        let id = bench.id.clone();
-        match bench.launch(device) {
-            Ok(()) => launched += 1,
-            Err(error) => {
-                failed += 1;
-                println!("{id}: {error}");
-            }
-        }
-    }
-    println!("{launched} benches launched once on {}", device.name());
-    Ok(failed)
+/// Every bench by the clock: the ceilings, and a row for each.
+fn time_each(benches: Vec<Bench>, device: &Device, arguments: &Arguments) -> Result<(Value, Vec<Value>)> {
+    let budget = Duration::from_millis(arguments.budget);
+    let ceilings = Ceilings::measure(device, arguments.dtype.dtype(), budget)?;
+    println!("ceilings: {:.1} TFLOP/s (8192³, {})", ceilings.flops / 1e12, arguments.dtype.name());
+    println!("          {:.2} TB/s (copy, bytes read and written)", ceilings.bytes / 1e12);
+    println!("{:<40}{:>12}{:>12}{:>10}{:>14}{:>8}", "", "median ms", "min ms", "host ms", "rate", "floor");
+    let timed = benches.into_iter().map(|Bench { id, work, prepare }| {
+        let measured = prepare(device).and_then(|mut calls| measure(device, budget, &mut *calls));
+        measured.map_or_else(|error| failure(&id, &error), |timing| ceilings.row(&id, work, timing))
+    });
+    let rows = timed.collect();
+    Ok((json!({ "tflops": ceilings.flops / 1e12, "tbps": ceilings.bytes / 1e12 }), rows))
+}
+
+/// Every bench once, without a clock.
+fn launch_each(benches: Vec<Bench>, device: &Device) -> Vec<Value> {
+    let launched = benches.into_iter().map(|bench| {
+        let (id, work) = (bench.id.clone(), bench.work);
+        let row = json!({ "id": &id, "flops": work.flops, "bytes": work.bytes });
+        bench.launch(device).map_or_else(|error| failure(&id, &error), |()| row)
+    });
+    let rows: Vec<Value> = launched.collect();
+    println!("{} benches launched once on {}", rows.len(), device.name());
+    rows
+}
+
+/// Prints a failure and returns its row.
+fn failure(id: &str, error: &Error) -> Value {
+    println!("{id:<40}{error}");
+    json!({ "id": id, "error": error.to_string() })
 }
 
 impl Ceilings {

@@ -4,8 +4,9 @@
     python tools/pytorch/agreement.py --program … --preset paper --device cuda --dtypes f32 bf16
 
 The reference is PyTorch in f64. Against it stand the engine and PyTorch itself, in f32 (without TF32) and bf16 (autocast). Errors are
-relative, ‖x − reference‖ / ‖reference‖, of each tensor; `all` is that of all gradients as one vector. f32 passes where the engine's
-errors are at most 1e-4 (or PyTorch's own, where that is larger); bf16 where embeddings and `all` are at most PyTorch's own.
+relative, ‖x − reference‖ / ‖reference‖, of each tensor; `all` is that of all gradients as one vector. f32 passes where every error of
+the engine is at most `--tolerance` (or PyTorch's own, where that is larger); bf16 where embeddings and `all` are at most PyTorch's own.
+On the CPU, whose sums over 2,400 frames run in one order, ask for 1e-3: what is wrong is wrong by far more.
 Exit code 1 where something does not pass, 3 where the engine cannot run here.
 """
 
@@ -14,7 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +25,11 @@ from torch import Tensor
 
 from model import A4_DIM, A4_FRAMES, ARMS, D4_DIM, DURATIONS, PITCHES, PRESETS, VELOCITIES, Model, build, vicreg
 
-SINGLE_TOLERANCE = 1e-4
 SAMPLES, FRAMES = 96_000, 2400
 
-# Gradients that are zero but for rounding: keys' biases (softmax takes a common shift away), biases before a BatchNorm.
-# Their error is measured against the weight's gradient of the same layer.
-ZERO = (".att.k.bias", ".mha.k.bias", "head.0.bias", "head.3.bias")
+# A gradient whose share of all gradients is below this is zero but for rounding: those of keys' biases (softmax takes a common
+# shift away), and of biases that only shift what a BatchNorm centres. Their error is measured against all gradients.
+ZERO_SHARE = 1e-8
 
 
 def build_full(arm: str, preset: str) -> Model:
@@ -108,28 +108,26 @@ def errors(found: dict[str, Tensor], reference: dict[str, Tensor]) -> dict[str, 
     """Relative error of every tensor, and of all gradients together as `all`."""
     if found.keys() != reference.keys():
         raise RuntimeError(f"names differ: {sorted(found.keys() ^ reference.keys())[:5]}")
+    together = [name for name in reference if name.startswith("grad/")]
 
-    def scale(name: str) -> Tensor:
-        if name.endswith(ZERO):
-            name = name.removesuffix("bias") + "weight"
-        return reference[name].norm()
+    def norm(tensors: Iterable[Tensor]) -> float:
+        return sum(tensor.square().sum().item() for tensor in tensors) ** 0.5
+
+    whole = norm(reference[name] for name in together)
 
     def relative(name: str) -> float:
-        error = ((found[name] - reference[name]).norm() / scale(name).clamp(min=1e-30)).item()
+        scale = norm([reference[name]])
+        error = norm([found[name] - reference[name]]) / (scale if scale > ZERO_SHARE * whole else whole)
         return error if error == error else float("inf")
 
-    def flat(tensors: dict[str, Tensor]) -> Iterator[Tensor]:
-        return (tensors[name].flatten() for name in sorted(reference) if name.startswith("grad/"))
-
-    expected = torch.cat(list(flat(reference)))
-    together = ((torch.cat(list(flat(found))) - expected).norm() / expected.norm()).item()
-    return {"all": together} | {name: relative(name) for name in reference}
+    difference = norm(found[name] - reference[name] for name in together)
+    return {"all": difference / whole} | {name: relative(name) for name in reference}
 
 
-def judge(dtype: str, engine: dict[str, float], pytorch: dict[str, float]) -> list[str]:
+def judge(dtype: str, engine: dict[str, float], pytorch: dict[str, float], tolerance: float) -> list[str]:
     """Names of what does not pass."""
     if dtype == "f32":
-        return [name for name in engine if not engine[name] <= max(SINGLE_TOLERANCE, pytorch[name])]
+        return [name for name in engine if not engine[name] <= max(tolerance, pytorch[name])]
     return [name for name in ("ea", "em", "all") if not engine[name] <= pytorch[name]]
 
 
@@ -151,7 +149,7 @@ def compare(args: argparse.Namespace, arm: str, folder: Path) -> list[dict]:
             results.append({"arm": arm, "dtype": dtype, "passed": False, "error": str(error)})
             print(f"FAIL  {arm:7} {dtype:5} {error}", flush=True)
             continue
-        failed = judge(dtype, engine, pytorch)
+        failed = judge(dtype, engine, pytorch, args.tolerance)
         worst = max((name for name in engine if name.startswith("grad/")), key=engine.__getitem__)
         results.append(
             {
@@ -164,7 +162,8 @@ def compare(args: argparse.Namespace, arm: str, folder: Path) -> list[dict]:
         print(
             f"{'FAIL' if failed else 'ok  '}  {arm:7} {dtype:5} engine (PyTorch): ea {engine['ea']:.1e} ({pytorch['ea']:.1e})"
             f"  em {engine['em']:.1e} ({pytorch['em']:.1e})  gradients {engine['all']:.1e} ({pytorch['all']:.1e})"
-            f"  worst {engine[worst]:.1e} ({pytorch[worst]:.1e}, {worst.removeprefix('grad/')})",
+            f"  worst {engine[worst]:.1e} ({pytorch[worst]:.1e}, {worst.removeprefix('grad/')})"
+            f"{'; beyond: ' + ', '.join(failed[:4]) if failed else ''}",
             flush=True,
         )
     return results
@@ -179,6 +178,7 @@ def main() -> None:
     parser.add_argument("--notes", type=int, default=128, help="notes of a segment on average")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtypes", nargs="+", choices=("f32", "bf16"), default=["f32"])
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="relative error that f32 may have")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the figures here")
     args = parser.parse_args()

@@ -105,7 +105,7 @@ def agreement(suite: "Suite", seconds: float) -> dict:
     out = suite.scratch / "agreement.json"
     program = ("agreement.py", "--program", suite.program("bench-agreement"), "--json", str(out))
     if suite.dry:
-        options = ("--preset", "tiny", "--arms", "a4r", "d4a4")
+        options = ("--preset", "tiny", "--arms", "a4r", "d4a4", "--tolerance", "1e-3")
     else:
         options = ("--preset", "paper", "--arms", *ARMS, "--device", "cuda", "--dtypes", "f32", "bf16")
     return told(suite.start(python(*program, *options), seconds), data=read(out))
@@ -128,11 +128,9 @@ def step(suite: "Suite", seconds: float) -> dict:
 
 def kernels(suite: "Suite", seconds: float) -> dict:
     """Each operation at the paper's shapes."""
-    command = [suite.program("bench-kernels")]
-    if suite.dry:
-        return told(suite.start([*command, "--device", "emulated", "--tiny"], seconds))
     out = suite.scratch / "kernels.json"
-    return told(suite.start([*command, "--device", "cuda", "--json", str(out)], seconds), data=read(out))
+    how = ("--device", "emulated", "--tiny") if suite.dry else ("--device", "cuda")
+    return told(suite.start([suite.program("bench-kernels"), *how, "--json", str(out)], seconds), data=read(out))
 
 
 def pytorch(suite: "Suite", seconds: float) -> dict:
@@ -163,6 +161,8 @@ PARTS = {
     "step": Part(step, 60),
     "kernels": Part(kernels, 45),
     "pytorch": Part(pytorch, 140),
+    "synccheck": Part(sanitizer("synccheck"), 20),
+    "initcheck": Part(sanitizer("initcheck"), 20),
 }
 
 # Parts that measure time: nothing else may run beside them.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import build, machine
-from .results import kernels_beside, steps_beside
+from .results import kernels_beside, steps_beside, targets
 
 if TYPE_CHECKING:
     from .run import Suite
@@ -35,9 +35,12 @@ def conclude(suite: "Suite") -> int:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     path.write_text(json.dumps(result, indent=1) + "\n")
-    summary(result)
-    print(f"\nwritten: {path}")
     failed = [part for part, found in suite.results.items() if found["status"] in ("failed", "overran")]
+    try:
+        summary(result)
+    except ValueError as error:  # the two sides did not time the same work
+        failed.append(f"comparison ({error})")
+    print(f"\nwritten: {path}")
     if failed:
         print(f"not passed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -57,3 +60,7 @@ def summary(result: dict) -> None:
         for row in rows:
             theirs = f"{row['pytorch_ms']:12.4f}{row['ratio']:8.2f}  {row['way']}" if row["pytorch_ms"] else ""
             print(row["id"].ljust(40) + f"{row['engine_ms']:12.4f}" + theirs)
+    if found := targets(result):
+        print()
+        for text, met, by in found:
+            print(f"{'met' if met else 'MISSED':8}{text} ({by})")

@@ -1,6 +1,6 @@
 """Results as Markdown: the newest of every GPU in full, and the steps of all of them by commit."""
 
-from .results import kernels_beside, steps_beside
+from .results import kernels_beside, steps_beside, targets
 
 EMPTY = """Not yet measured. On a machine with an NVIDIA GPU, Python and PyTorch this command measures it all and writes one JSON:
 
@@ -34,6 +34,7 @@ def in_full(result: dict) -> str:
         f"Commit {result['commit']}, {result['date'][:10]}; driver {gpu['driver_version']}, PyTorch {result['machine']['pytorch']}.\n",
         verdicts(result),
         steps(result),
+        aims(result),
         agreement(result),
         kernels(result),
     ]
@@ -64,6 +65,11 @@ def steps(result: dict) -> str:
     ]
     head = ["arm", "step, ms", "PyTorch, ms", "ratio", "samples/s", "TFLOP/s", "GB", "PyTorch, GB", "PyTorch's best way"]
     return rows and "Training steps, preset `paper`, batch 16, bf16:\n\n" + table(head, rows)
+
+
+def aims(result: dict) -> str:
+    rows = [[text, "yes" if met else "no", by] for text, met, by in targets(result)]
+    return rows and "Targets (set for an H100):\n\n" + table(["target", "met", "by"], rows)
 
 
 def agreement(result: dict) -> str:
