@@ -199,11 +199,11 @@ pub(super) extern "C" fn access(address: *const c_void, bytes: usize, write: boo
         );
         stop(block, text);
     }
-    if kind == "shared memory" {
-        if let Err(why) = block.clocks.touch(block.running / WARP, address, write) {
-            let text = format!("race: {} {verb} {why}{}", block.who(), line());
-            stop(block, text);
-        }
+    if kind == "shared memory"
+        && let Err(why) = block.clocks.touch(block.running / WARP, address, write)
+    {
+        let text = format!("race: {} {verb} {why}{}", block.who(), line());
+        stop(block, text);
     }
 }
 
