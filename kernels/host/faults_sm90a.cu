@@ -16,7 +16,7 @@ product(const TensorMap& a, const bf16* b, float* c, int k) {
     unsigned char* const ring = tile_aligned(memory) + (FAULT == 13 ? 512 : 0); // 13: tiles out of step with the swizzle
     unsigned char* const tile_b = ring + STAGES * TILE_BYTES;
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    if (threadIdx.x == 0) {
+    if (threadIdx.x == WARPGROUP) {
         for (int s = 0; s < STAGES; s++) {
             barrier_init(&full[s], 1);
             barrier_init(&empty[s], FAULT == 14 ? 1 : WARPS); // 14: the first warp of four frees a stage
@@ -51,7 +51,7 @@ product(const TensorMap& a, const bf16* b, float* c, int k) {
             wgmma<false, false>(sums, advanced<false>(left, step), advanced<false>(right, step), true);
         wgmma_commit();
         if (FAULT == 3 && lane == 0) barrier_arrive(&empty[at.stage]); // 3: frees a stage that is still read
-        if (FAULT == 8) sums[0][0] *= 1.0f;                            // 8: touches sums under way
+        if (FAULT == 8) sums[0][0] += 1.0f;                            // 8: touches sums under way
         if (FAULT != 7) wgmma_wait<0>();                               // 7: no wait for the products
         if (FAULT != 3 && lane == 0) {
             if (FAULT != 14 || warp == 0) barrier_arrive(&empty[at.stage]);

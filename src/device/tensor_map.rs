@@ -34,13 +34,9 @@ impl TensorMap {
         let Matrix { extent, strides, tile_rows } = matrix;
         let [columns, rows, items] = extent.map(|n| n as u64);
         let strides = strides.map(|n| n as u64 * size_of::<bf16>() as u64);
-        let fits = |n: u64| (1..=1 << 31).contains(&n);
+        let fits = extent.iter().all(|n| (1..=1 << 31).contains(n)) && (1..=256).contains(&tile_rows);
         let aligned = |n: u64| n.is_multiple_of(ALIGNMENT) && n < 1 << 40;
-        if !(start.address().is_multiple_of(ALIGNMENT)
-            && strides.into_iter().all(aligned)
-            && extent.iter().all(|&n| fits(n as u64)))
-            || !(1..=256).contains(&tile_rows)
-        {
+        if !fits || !start.address().is_multiple_of(ALIGNMENT) || !strides.into_iter().all(aligned) {
             let expected = "1 to 2³¹ items, rows and columns, strides of multiples of 16 bytes";
             return Err(Error::op("tensor map", "matrix", expected, format!("{matrix:?} at {:#x}", start.address())));
         }

@@ -9,7 +9,7 @@
 //! - the file cannot be written: what cannot be remembered would change from run to run.
 //!
 //! Before the other candidates run, the portable one is remembered: should one of them hang or fault, it is not tried again.
-//! `DESCANT_ENGINES=portable` tries none.
+//! `DESCANT_ENGINES=portable` tries none. The emulated device measures nothing and takes any of them, by its seed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,8 +38,13 @@ pub(super) fn choose(
     candidates: &[&str],
     run: impl Fn(usize) -> Result<Tensor>,
 ) -> Result<usize> {
-    let Device::Cuda(gpu) = device else { return Ok(0) };
-    if candidates.len() < 2 || std::env::var_os("DESCANT_ENGINES").is_some_and(|only| only == "portable") {
+    let gpu = match device {
+        _ if candidates.len() < 2 => return Ok(0),
+        Device::Cpu => return Ok(0),
+        Device::Emulated(emulator) => return Ok(emulator.pick(candidates.len())),
+        Device::Cuda(gpu) => gpu,
+    };
+    if std::env::var_os("DESCANT_ENGINES").is_some_and(|only| only == "portable") {
         return Ok(0);
     }
     // An engine that is no more (another version of a library) is no choice: it is measured anew.
@@ -57,12 +62,20 @@ pub(super) fn choose(
         return Ok(0);
     }
     let seconds = |candidate| seconds(gpu, || run(candidate).map(drop));
-    let best = fastest(key, candidates, |candidate| Ok(run(candidate)?.to_f64()), seconds)?;
-    match best {
-        Some(best) => _ = book.remember(key, candidates[best]),
-        None => book.forget(key),
+    match fastest(key, candidates, |candidate| Ok(run(candidate)?.to_f64()), seconds) {
+        Ok(Some(best)) => {
+            book.remember(key, candidates[best]);
+            Ok(best)
+        }
+        Ok(None) => {
+            book.forget(key);
+            Ok(0)
+        }
+        Err(e) => {
+            eprintln!("warning: {key}: {e}; {} is used", candidates[0]);
+            Ok(0)
+        }
     }
-    Ok(best.unwrap_or(0))
 }
 
 /// Sizes of one class share a choice: those of packed samples change with every batch.

@@ -21,15 +21,12 @@ pub struct Moment {
     /// Barriers of the thread's warp passed so far.
     pub warp_epoch: u32,
     pub thread: u16,
-    /// `fence_async` that the thread had passed; [`ASYNC`] for the copy engine's own writes.
+    /// `fence_async` that the thread had passed.
     pub fences: u16,
 }
 
-/// [`Moment::fences`] of writes that wgmma sees without a fence.
-pub const ASYNC: u16 = u16::MAX;
-
 impl Moment {
-    const NEVER: Moment = Moment { run: u32::MAX, epoch: 0, warp_epoch: 0, thread: 0, fences: ASYNC };
+    const NEVER: Moment = Moment { run: u32::MAX, epoch: 0, warp_epoch: 0, thread: 0, fences: 0 };
 
     fn warp(self) -> Option<u16> {
         match self.thread {
@@ -133,12 +130,30 @@ impl Region {
         None
     }
 
+    /// The store that a read by the hardware itself races with; the read is not remembered.
+    pub fn written(&self, address: usize, bytes: usize, now: Moment, first_run: u32, fenced: bool) -> Option<Race> {
+        let write = self.range(address, bytes).iter().map(|record| record.write);
+        let mut races = write.filter(|write| write.races_with(now, first_run, fenced));
+        races.next().map(|other| Race { wrote: true, other })
+    }
+
+    /// The hardware itself has written here: what threads did before no longer matters.
+    pub fn forget(&mut self, address: usize, bytes: usize) {
+        let offset = address - self.start;
+        if !self.records.is_empty() {
+            self.records[offset / GRAIN..(offset + bytes).div_ceil(GRAIN)].fill(UNTOUCHED);
+        }
+    }
+
+    fn range(&self, address: usize, bytes: usize) -> &[Record] {
+        let offset = address - self.start;
+        self.records.get(offset / GRAIN..(offset + bytes).div_ceil(GRAIN)).unwrap_or_default()
+    }
+
     /// A thread of block `run` that stored here and has passed no `fence_async` since; `fences`: how many a thread has passed.
     pub fn unfenced(&self, address: usize, bytes: usize, run: u32, fences: impl Fn(usize) -> u16) -> Option<u16> {
-        let offset = address - self.start;
-        let records = self.records.get(offset / GRAIN..(offset + bytes).div_ceil(GRAIN))?;
-        let stale = |w: &Moment| w.run == run && w.fences != ASYNC && fences(usize::from(w.thread)) <= w.fences;
-        records.iter().map(|record| record.write).find(stale).map(|write| write.thread)
+        let stale = |w: &Moment| w.run == run && fences(usize::from(w.thread)) <= w.fences;
+        self.range(address, bytes).iter().map(|record| record.write).find(stale).map(|write| write.thread)
     }
 }
 

@@ -121,6 +121,8 @@ pub(super) struct Fiber {
     pub copies: Vec<Vec<Copy>>,
     /// `fence_async` passed so far.
     pub async_fences: u16,
+    /// Registers of wgmma under way: its number, from where to where, whether reading them is fine.
+    pub busy: Vec<(usize, (usize, usize), bool)>,
 }
 
 /// A block while it runs. Hooks reach it through [`current`].
@@ -330,6 +332,7 @@ impl<'a> Block<'a> {
                 stack: (high - STACK, high),
                 copies: vec![Vec::new()],
                 async_fences: 0,
+                busy: Vec::new(),
             });
         }
         self.ready = shuffle.order(self.threads.len());

@@ -3,7 +3,7 @@
 //!
 //! Every warp has a clock, and knows of the others' what barriers have told it (vector clocks); the copy engine has one that moves on
 //! with every phase completed. A copy may only overwrite what its issuer knows to have been read to the end, and wgmma may only read
-//! what its warp knows to have come. Stores and loads of threads are not tracked here but by the barriers of a block (`access`).
+//! what its warp knows to have come. So may a thread's own load and store; among themselves these are ordered by barriers (`access`).
 
 /// Bytes that share a record: tiles are made of them.
 const GRAIN: usize = super::phases::PATTERN;
@@ -64,15 +64,20 @@ impl Clocks {
         let (count, known) = (self.warps.len(), &self.warps[warp]);
         for grain in grains(address, bytes) {
             let record = self.records.entry(grain).or_insert_with(|| Record::new(count));
-            if let Some(reader) = (0..count).find(|&w| record.reading[w] > 0 || record.read[w] > known[w]) {
-                return Err(format!("copies over what warp {reader} may still read by wgmma"));
-            }
-            if record.came.is_none_or(|came| came > known[count]) {
-                return Err("copies over a tile that may still be under way".into());
-            }
+            record.may_change(known).map_err(|what| format!("copies over {what}"))?;
             record.came = None;
         }
         Ok(())
+    }
+
+    /// A thread of `warp` loads or stores.
+    pub fn touch(&self, warp: usize, address: usize, write: bool) -> Result<(), String> {
+        let known = &self.warps[warp];
+        match self.records.get(&(address / GRAIN)) {
+            Some(record) if write => record.may_change(known),
+            Some(record) => record.has_come(known),
+            None => Ok(()),
+        }
     }
 
     /// A phase completes that these copies (address, bytes) counted towards; `told` passes it on.
@@ -91,10 +96,7 @@ impl Clocks {
         let count = self.warps.len();
         let record = self.records.entry(address / GRAIN).or_insert_with(|| Record::new(count));
         record.reading[warp] += 1;
-        match record.came {
-            Some(came) if came <= self.warps[warp][count] => Ok(()),
-            _ => Err("wgmma reads a tile that may still be under way".into()),
-        }
+        record.has_come(&self.warps[warp]).map_err(|what| format!("wgmma reads {what}"))
     }
 
     /// That read has been waited for.
@@ -109,6 +111,19 @@ impl Clocks {
 impl Record {
     fn new(warps: usize) -> Self {
         Record { came: Some(0), read: vec![0; warps], reading: vec![0; warps] }
+    }
+
+    fn has_come(&self, known: &Clock) -> Result<(), String> {
+        let engine = known[self.read.len()];
+        let come = self.came.is_some_and(|came| came <= engine);
+        if come { Ok(()) } else { Err("a tile that may still be under way".into()) }
+    }
+
+    fn may_change(&self, known: &Clock) -> Result<(), String> {
+        match (0..self.read.len()).find(|&w| self.reading[w] > 0 || self.read[w] > known[w]) {
+            Some(reader) => Err(format!("what warp {reader} may still read by wgmma")),
+            None => self.has_come(known),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::backtrace::Backtrace;
 use std::ffi::{CStr, c_char, c_void};
 
 use super::POISON;
-use super::block::{Block, Copy, Place, State, current, suspend};
+use super::block::{Block, Copy, Place, State, WARP, current, suspend};
 use super::phases::{async_fence, phase_arrive, phase_init, phase_wait, tile_copy, window};
 use super::warpgroup::{wgmma, wgmma_commit, wgmma_fence, wgmma_wait};
 use crate::device::kernels;
@@ -161,8 +161,19 @@ extern "C" fn reported(report: *const c_char) {
 pub(super) extern "C" fn access(address: *const c_void, bytes: usize, write: bool, atomic: bool) {
     let block = current();
     let address = address as usize;
-    let (low, high) = block.fibers[block.running].stack;
-    if (low..high).contains(&address) || block.is_internal(address) {
+    let fiber = &block.fibers[block.running];
+    let (low, high) = fiber.stack;
+    if (low..high).contains(&address) {
+        let touches = |&(_, (from, to), readable): &(usize, (usize, usize), bool)| {
+            address < to && from < address + bytes && (write || !readable)
+        };
+        if fiber.busy.iter().any(touches) {
+            let text = format!("{} touches registers of a wgmma under way{}", block.who(), line());
+            stop(block, text);
+        }
+        return;
+    }
+    if block.is_internal(address) {
         return;
     }
     let (now, first_run, fenced) = (block.now(), block.grid.first_run, block.fenced);
@@ -199,6 +210,12 @@ pub(super) extern "C" fn access(address: *const c_void, bytes: usize, write: boo
             block.who(),
             line()
         );
+        stop(block, text);
+    }
+    if kind == "shared memory"
+        && let Err(why) = block.clocks.touch(block.running / WARP, address, write)
+    {
+        let text = format!("race: {} {verb} {why}{}", block.who(), line());
         stop(block, text);
     }
 }

@@ -79,6 +79,11 @@ impl Emulator {
         Ok(Emulator { seed, lane: AtomicU8::new(0), state: Mutex::default() })
     }
 
+    /// One of `n` engines: another seed, another engine.
+    pub(crate) fn pick(&self, n: usize) -> usize {
+        (self.seed % n as u64) as usize
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

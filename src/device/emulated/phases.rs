@@ -1,13 +1,13 @@
 //! Barriers in shared memory that count arrivals and bytes (`mbarrier`), and the copies of tiles that bring the bytes.
 //!
 //! A tile's destination holds NaN from the start of its copy until a thread waits for the phase that counts it: the latest moment
-//! that the hardware allows. A completed phase is, like any barrier, an end for what was accessed before it.
+//! that the hardware allows. A completed phase orders what the copy engine and wgmma do (`clocks`); loads and stores of threads need a
+//! barrier of threads.
 
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void};
 
 use super::POISON;
-use super::access::ASYNC;
 use super::block::{Block, Place, State, WARP, current, suspend};
 use super::clocks::Clock;
 use super::hooks::{access, line, stop};
@@ -183,7 +183,6 @@ fn settle(block: &mut Block, barrier: usize) -> bool {
     phase.pending = phase.arrivals;
     phase.expected = 0;
     phase.completed += 1;
-    block.epoch += 1;
     for i in 0..block.fibers.len() {
         if matches!(block.fibers[i].state, State::Phase { barrier: other, .. } if other == barrier) {
             block.wake(i);
@@ -229,8 +228,7 @@ pub(super) extern "C" fn tile_copy(
     let Some((.., region)) = block.shared.iter_mut().find(|(.., r)| r.contains(to, copy.bytes())) else {
         return fail(format!("out of bounds: a tile of {} bytes does not fit into shared memory", copy.bytes()));
     };
-    let moment = super::access::Moment { fences: ASYNC, ..now };
-    if let Some(race) = region.touch(to, copy.bytes(), true, moment, first_run, fenced) {
+    if let Some(race) = region.touch(to, copy.bytes(), true, now, first_run, fenced) {
         let verb = if race.wrote { "wrote" } else { "read" };
         let text = format!(
             "race: {} copies a tile over what {} {verb}, with no barrier between{}",
@@ -240,6 +238,7 @@ pub(super) extern "C" fn tile_copy(
         );
         stop(block, text);
     }
+    region.forget(to, copy.bytes());
     // SAFETY: just checked to be shared memory.
     unsafe { (to as *mut u8).write_bytes(POISON, copy.bytes()) };
     let phase = find(current(), barrier, place);

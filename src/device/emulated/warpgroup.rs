@@ -3,8 +3,8 @@
 //! A warp's sixteen rows are summed when the last of its lanes has asked for them, from shared memory as the *descriptors* say it
 //! lies. Until its wait a product is under way:
 //!
-//! - its accumulators hold NaN, and touching them is an error,
-//! - what it reads must stay as it is: shared memory and registers are compared when the wait ends,
+//! - its accumulators hold NaN, and touching them is an error, as is writing to its operands in registers,
+//! - what it reads of shared memory must stay as it is: it is compared when the wait ends,
 //! - what was written to shared memory by plain stores needs `fence_async` by the writer before,
 //! - registers need `wgmma_fence` between their last wait and the next product,
 //! - the four warps must ask for the same products.
@@ -63,7 +63,7 @@ struct Lane {
     sums: *mut f32,
     /// The product under way that these accumulators come from, or their values.
     before: Result<usize, Vec<f32>>,
-    left: Option<(*const [u32; 4], [u32; 4])>,
+    left: Option<[u32; 4]>,
 }
 
 /// A warp's products, and how far its lanes are with them.
@@ -164,7 +164,7 @@ impl Reader<'_, '_> {
         let Some((region, address)) = inside else {
             fail("out of bounds: a descriptor points beyond shared memory", self.place);
         };
-        if let Some(race) = region.touch(address, PIECE, false, now, first_run, fenced) {
+        if let Some(race) = region.written(address, PIECE, now, first_run, fenced) {
             let text = format!("race: wgmma reads what {} wrote with no barrier between", race.who(now.run));
             fail(&text, self.place);
         }
@@ -216,13 +216,15 @@ pub(super) extern "C" fn wgmma(request: *const c_void, file: *const c_char, at_l
         let earlier = &products.all[earlier].lanes;
         earlier.iter().any(|l| l.lane == lane && l.sums == request.sums)
     });
-    if under_way.is_some() && sums.iter().any(|x| x.to_bits() != POISONED) {
-        fail("accumulators touched while a wgmma on them was under way", place);
-    }
     let before = under_way.ok_or_else(|| sums.to_vec());
     sums.fill(f32::from_bits(POISONED));
+    let span = |start: usize, bytes: usize| (start, start + bytes);
+    let accumulators = span(request.sums as usize, size_of_val(sums));
+    let operands = (!request.left.is_null()).then(|| span(request.left as usize, size_of::<[u32; 4]>()));
+    let busy = &mut block.fibers[block.running].busy;
+    busy.extend([Some((number, accumulators, false)), operands.map(|o| (number, o, true))].into_iter().flatten());
     // SAFETY: this thread's registers.
-    let left = (!request.left.is_null()).then(|| (request.left, unsafe { request.left.read() }));
+    let left = (!request.left.is_null()).then(|| unsafe { request.left.read() });
 
     let Request { left_tile, right_tile, columns, accumulate, left_across, right_across, .. } = request;
     let flags = [accumulate, left_across, right_across, left.is_some()];
@@ -259,7 +261,7 @@ fn compute(block: &mut Block, warp: usize, number: usize) {
     } else {
         let mut values = vec![0.0; ROWS * DEPTH];
         for lane in &reader.block.products[warp].all[number].lanes {
-            let Some((_, registers)) = lane.left else { continue };
+            let Some(registers) = lane.left else { continue };
             for (r, word) in registers.into_iter().enumerate() {
                 let (row, k) = (lane.lane / 4 + r % 2 * 8, lane.lane % 4 * 2 + r / 2 * 8);
                 values[row * DEPTH + k] = half(word, false);
@@ -304,6 +306,7 @@ pub(super) extern "C" fn wgmma_wait(pending: u32, file: *const c_char, at_line: 
     };
     let retired = progress.retired..done.max(progress.retired);
     progress.retired = retired.end;
+    block.fibers[block.running].busy.retain(|(number, ..)| *number >= retired.end);
     let started = progress.started;
     for number in retired {
         let later = (number + 1..started).any(|later| {
@@ -325,16 +328,9 @@ pub(super) extern "C" fn wgmma_wait(pending: u32, file: *const c_char, at_line: 
         product.ended = true;
         let columns = product.request.columns as usize;
         let mine = product.lanes.iter().find(|l| l.lane == lane).expect("every lane has started it");
-        // SAFETY: this thread's registers, which live until its wait.
-        if mine.left.is_some_and(|(registers, was)| unsafe { registers.read() } != was) {
-            fail(&format!("registers changed while the wgmma of {} read them", product.place.text()), place);
-        }
         if !later {
             // SAFETY: this thread's accumulators.
             let sums = unsafe { std::slice::from_raw_parts_mut(mine.sums, columns / 2) };
-            if sums.iter().any(|x| x.to_bits() != POISONED) {
-                fail(&format!("accumulators touched while the wgmma of {} was under way", product.place.text()), place);
-            }
             for (e, sum) in sums.iter_mut().enumerate() {
                 let (row, column) = place_of(lane, e);
                 *sum = product.sums[row * columns + column];
