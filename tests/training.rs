@@ -1,4 +1,4 @@
-//! The training loop on the emulated device, from composed recordings to checkpoints, against the CPU.
+//! The training loop on a device, from composed recordings to checkpoints, against the CPU.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -8,8 +8,8 @@ use descant::device::Device;
 use descant::train::run::{Outcome, resume, start};
 use descant::train::{checkpoint, log};
 
-/// The first is launched kernel by kernel, the others may be recorded.
-const STEPS: usize = 3;
+/// An emulated step of whole segments takes its time.
+const STEPS: usize = 2;
 
 /// A model small enough for whole segments of 96,000 samples.
 fn config(folder: &Path, run: &str) -> Config {
@@ -47,11 +47,9 @@ fn saved(run: &Path) -> Vec<Vec<u8>> {
     ["model.safetensors", "state.safetensors"].iter().map(|name| std::fs::read(folder.join(name)).unwrap()).collect()
 }
 
-#[test]
-fn emulated_training_follows_the_cpu_and_resumes_to_the_same_bytes() {
+fn follows_the_cpu_and_resumes_to_the_same_bytes(device: impl Fn() -> Device) {
     let folder = tempfile::tempdir().unwrap();
     let (go, stop) = (AtomicBool::new(false), AtomicBool::new(true));
-    let device = || Device::emulated(1).unwrap();
     let [host, run] = ["host", "run"].map(|run| config(folder.path(), run));
     assert_eq!(start(host.clone(), &Device::Cpu, &go).unwrap(), Outcome::Finished);
     assert_eq!(start(run.clone(), &device(), &go).unwrap(), Outcome::Finished);
@@ -70,4 +68,17 @@ fn emulated_training_follows_the_cpu_and_resumes_to_the_same_bytes() {
     std::fs::create_dir(run.out.join("checkpoints/step-00000002.new")).unwrap();
     assert_eq!(resume(&run.out, run.clone(), &device(), &go).unwrap(), Outcome::Finished);
     assert!(whole == saved(&run.out), "a run that was stopped ends with the bytes of one that was not");
+}
+
+#[test]
+fn emulated_training_follows_the_cpu_and_resumes_to_the_same_bytes() {
+    follows_the_cpu_and_resumes_to_the_same_bytes(|| Device::emulated(1).unwrap());
+}
+
+#[test]
+fn cuda_training_follows_the_cpu_and_resumes_to_the_same_bytes() {
+    match Device::cuda() {
+        Err(e) => println!("SKIPPED (visible): {e}"),
+        Ok(gpu) => follows_the_cpu_and_resumes_to_the_same_bytes(|| gpu.clone()),
+    }
 }

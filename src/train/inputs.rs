@@ -32,8 +32,8 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The smallest that holds samples of the given lengths, each from 1 to `max_notes`: at most an eighth of its rows fill up
-    /// (or [`LEAST_STEP`]).
+    /// The smallest that holds samples of the given lengths, each from 1 to `max_notes`: at most an eighth of its rows fill up,
+    /// or 64.
     pub fn of(rows: &Ragged, max_notes: usize) -> Self {
         let step = |n: usize| (n.next_power_of_two() / 16).max(LEAST_STEP).min(max_notes);
         let step = step(rows.total());

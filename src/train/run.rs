@@ -223,8 +223,7 @@ impl Trainer {
         }
         let device = self.study.parameters.device();
         if let (Some(peak), Some(reserved)) = (device.peak_bytes(), device.reserved_bytes()) {
-            let gib = |bytes: usize| bytes as f64 / f64::from(1 << 30);
-            say(&format!("memory of the device: {:.2} GiB in use at most, {:.2} reserved", gib(peak), gib(reserved)));
+            say(&format!("memory of the device: {} MiB in use at most, {} MiB reserved", peak >> 20, reserved >> 20));
         }
         Ok(Outcome::Finished)
     }

@@ -56,7 +56,7 @@ struct Outcome {
     gradients: Vec<f32>,
     parameters: Vec<f32>,
     moments: [Vec<f32>; 2],
-    /// Of the batch by the new parameters, with running statistics.
+    /// Of the batch before the step, by running statistics.
     embeddings: [Vec<f32>; 2],
     /// Parameters and running statistics by name.
     named: Vec<(String, Vec<f32>)>,
@@ -70,6 +70,12 @@ fn run(arm: &str, device: &Device, dtype: DType) -> Outcome {
     let mut adam = Optimizer::new(ADAM, &parameters).unwrap();
     let (audio, midi) = batch(arm, &NOTES, 3);
     let (audio, midi) = (audio.to_device(device, dtype).unwrap(), midi.to_device(device, dtype).unwrap());
+    let embeddings = {
+        let tape = Tape::inference();
+        let cx = Context::new(&tape, &parameters, Mode::Eval);
+        let (audio, midi) = (model.embed_audio(&cx, &audio).unwrap(), model.embed_midi(&cx, &midi).unwrap());
+        [audio, midi].map(|z| z.value().to_f32())
+    };
     let mode = Mode::Train { dropout: 0.1, seed: 5, step: 3 };
     let passed = pass(&model, &mut parameters, (&audio, &midi), &config.vicreg.spec(), mode).unwrap();
     let figures = passed.figures().unwrap();
@@ -81,10 +87,6 @@ fn run(arm: &str, device: &Device, dtype: DType) -> Outcome {
     let snapshot = parameters.snapshot().unwrap();
     let named = parameters.tensors(&snapshot).iter().map(|t| (t.name.to_owned(), t.data.to_vec())).collect();
     let moments = adam.moments(&parameters).unwrap();
-    let tape = Tape::inference();
-    let cx = Context::new(&tape, &parameters, Mode::Eval);
-    let (audio, midi) = (model.embed_audio(&cx, &audio).unwrap(), model.embed_midi(&cx, &midi).unwrap());
-    let embeddings = [audio, midi].map(|z| z.value().to_f32());
     Outcome { figures, gradients, parameters: snapshot.values, moments, embeddings, named }
 }
 
@@ -110,18 +112,16 @@ fn follows_the_cpu(arm: &str, device: &Device, dtype: DType, tolerance: f32) {
             got.figures
         );
     }
-    // Some gradients are 0 but for rounding: biases before a BatchNorm, key biases of attention.
+    // Some gradients are 0 but for rounding: biases before a BatchNorm, key biases of attention. All are measured against the
+    // largest of all, the smaller ones against a twentieth of it.
     let largest = expected.gradients.iter().fold(0.0f32, |m, g| m.max(g.abs()));
-    let layout = layout(arm);
-    let mut worst = (0.0, "");
-    for (name, range) in &layout {
-        let error = difference(&expected.gradients[range.clone()], &got.gradients[range.clone()], 1e-2 * largest);
-        assert!(error < tolerance, "{arm} {dtype:?}: gradient of {name}: {error:.2e}");
-        if error > worst.0 {
-            worst = (error, name);
-        }
-    }
-    println!("{arm} {dtype:?} on {}: worst gradient {:.2e}, of {}", device.name(), worst.0, worst.1);
+    let error = |(name, range): (String, std::ops::Range<usize>)| {
+        (difference(&expected.gradients[range.clone()], &got.gradients[range], 5e-2 * largest), name)
+    };
+    let mut errors: Vec<(f32, String)> = layout(arm).into_iter().map(error).collect();
+    errors.sort_by(|a, b| b.0.total_cmp(&a.0));
+    println!("{arm} {dtype:?} on {}: worst gradients {:.6?}", device.name(), &errors[..3]);
+    assert!(errors[0].0 < tolerance, "{arm} {dtype:?}: gradients {:?}", &errors[..3]);
     // AdamW on the device's own gradient: the first update is nearly its sign, which rounding decides where it is near 0.
     let (_, start) = start(arm);
     let mut adam = AdamW::new(ADAM, start.len());
