@@ -35,7 +35,7 @@ forward(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ 
     const int all = (keys.rows + KEYS - 1) / KEYS, begin = all * split / splits, end = all * (split + 1) / splits;
     const int warp = threadIdx.x / WARP, g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
     const int row = block + warp * 16 * M; // this warp's first
-    const Keep keep{drop_below ? *counter : 0, key, drop_below, queries.first, heads, static_cast<int>(blockIdx.y)};
+    const Keep keep{counter, key, drop_below, queries.first, heads, static_cast<int>(blockIdx.y)};
 
     float o[M][DIM / 8][4] = {}, maximum[M][2], sum[M][2] = {};
 #pragma unroll

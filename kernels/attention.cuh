@@ -177,13 +177,14 @@ __device__ __forceinline__ void store_product(T* x, const Head& head, int row, c
 // One Philox call draws for four neighbouring keys of a query, which four or two lanes hold: each lane calls for one such group
 // and the lanes swap a bit for each weight.
 struct Keep {
-    uint64_t counter, key;
+    const uint64_t* counter; // read where it is used: a register pair less all along
+    uint64_t key;
     uint32_t below; // words below it drop: 0 keeps everything
     int first_query, heads, head;
 
     __device__ __forceinline__ uint32_t four(int query, int quad) const {
         const uint64_t row = static_cast<uint64_t>(first_query + query) * heads + head;
-        const Random4 words = philox(counter | row, quad, key);
+        const Random4 words = philox(*counter | row, quad, key);
         uint32_t bits = 0;
 #pragma unroll
         for (int i = 0; i < 4; i++) bits |= static_cast<uint32_t>(words.word[i] >= below) << i;

@@ -56,7 +56,7 @@ keys(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v, 
     if (block >= of_k.rows) return;
     const int warp = threadIdx.x / WARP, t = threadIdx.x % 4;
     const int row = block + warp * 16 * M; // this warp's first key
-    const Keep keep{drop_below ? *counter : 0, key, drop_below, of_q.first, heads, static_cast<int>(blockIdx.y)};
+    const Keep keep{counter, key, drop_below, of_q.first, heads, static_cast<int>(blockIdx.y)};
 
     const auto copy = [&](int i) {
         T* const stage = tiles + i % 2 * 2 * TILE;
@@ -148,7 +148,7 @@ queries(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ 
     if (block >= of_q.rows) return;
     const int warp = threadIdx.x / WARP, g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
     const int row = block + warp * 16 * M; // this warp's first query
-    const Keep keep{drop_below ? *counter : 0, key, drop_below, of_q.first, heads, static_cast<int>(blockIdx.y)};
+    const Keep keep{counter, key, drop_below, of_q.first, heads, static_cast<int>(blockIdx.y)};
 
     const auto copy = [&](int i) {
         T* const stage = tiles + i % 2 * 2 * TILE;

@@ -78,7 +78,7 @@ forward(const TensorMap& q, const TensorMap& k, const TensorMap& v, const int* _
 
     take_registers<CONSUMER_REGISTERS>();
     const int g = lane / 4, t = lane % 4, row = block + warp * 16; // row: this warp's first
-    const Keep keep{drop_below ? *counter : 0, key, drop_below, queries.first, heads, static_cast<int>(blockIdx.y)};
+    const Keep keep{counter, key, drop_below, queries.first, heads, static_cast<int>(blockIdx.y)};
     const uint64_t left = tile_descriptor(tile_q + warp / 4 * 64 * TILE_ROW_BYTES, STACK_BYTES);
     float s[1][KEYS / 8][4], o[1][DIM / 8][4] = {}, maximum[2] = {-INFINITY, -INFINITY}, sum[2] = {}, shrink[2];
     uint32_t p[KEYS / 16][4];
