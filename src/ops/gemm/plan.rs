@@ -78,7 +78,7 @@ pub(super) fn choose(product: &Product) -> Result<Plan> {
     let names: Vec<&str> = plans.iter().map(|plan| plan.engine.name()).collect();
     let [m, n, k] = [size.m, size.n, size.k].map(choice::class);
     let key = format!("product {:?} up to {m}x{n}x{k}, {} times", product.form, size.batch);
-    Ok(plans[choice::choose(device, &key, &names, |i| product.bare(plans[i]).run(dtype))?])
+    Ok(plans[choice::choose(device, &key, &names, |i| Ok(vec![product.bare(plans[i]).run(dtype)?]))?])
 }
 
 fn blocks(size: Size, tile: usize) -> usize {
