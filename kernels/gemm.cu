@@ -134,7 +134,7 @@ tensor(const bf16* __restrict__ a, const bf16* __restrict__ b, bf16* c, float* _
     const auto stage_a = [&](int stage) { return ring + stage * (TileA::ELEMENTS + TileB::ELEMENTS); };
     const auto stage_b = [&](int stage) { return stage_a(stage) + TileA::ELEMENTS; };
 
-    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    const int warp = threadIdx.x / WARP;
     const int row = warp / 2 * SIDE, column = warp % 2 * SIDE; // of the warp within the tile
     const Place tile = tile_of(blockIdx.x, (m + TILE - 1) / TILE, (n + TILE - 1) / TILE);
     const int item = blockIdx.z / splits;
