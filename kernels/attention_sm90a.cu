@@ -9,15 +9,9 @@
 // Limits: one block on an SM (S, P and O take 160 of 240 registers; 161 KiB at 128 columns). Exponentials, 16 a cycle on an SM, take
 // as long as half of the products at 128 columns and as long as all of them at 64; dropout adds a Philox for every four weights, which
 // is more than either. Expected without dropout: 55 to 65 % of the dense bf16 peak at 128 columns, 40 to 50 % at 64.
-#include "attention.cuh"
-#include "hopper.cuh"
+#include "attention_sm90a.cuh"
 
-constexpr int QUERIES = 128, KEYS = 128, STAGES = 2;
-constexpr int CONSUMERS = 8; // warps; the ninth is the producer, three more give their registers
-// Of a thread: as launched (what 384 threads can have), and after the warpgroups have moved them.
-constexpr int REGISTERS = 168, PRODUCER_REGISTERS = 24, CONSUMER_REGISTERS = 240;
-static_assert(2 * CONSUMER_REGISTERS + PRODUCER_REGISTERS <= 3 * REGISTERS, "a warpgroup would wait for registers for ever");
-constexpr int STACK_BYTES = 128 * TILE_ROW_BYTES; // 64 columns of 128 queries, keys or values
+constexpr int KEYS = 128, STAGES = 2;
 
 // `q`, `k`, `v` map tiles of 128 rows. Grid: blocks of queries · splits, heads, samples.
 template <int DIM>
@@ -26,19 +20,20 @@ forward(const TensorMap& q, const TensorMap& k, const TensorMap& v, const int* _
         const int* __restrict__ key_offsets, bf16* __restrict__ out, float* __restrict__ partial, float* __restrict__ log_norm,
         int rows, int heads, int d, int splits, float scale, uint32_t drop_below, float drop_scale, const uint64_t* __restrict__ counter,
         uint64_t key) {
-    constexpr int STACKS = DIM / TILE_COLUMNS, TILE_BYTES = STACKS * STACK_BYTES;
+    using Tile = HeadTile<128, DIM>; // of queries, keys or values
     DYNAMIC_SHARED(memory);
     SHARED(Barrier, full_q, [1]);
     SHARED(Barrier, full_k, [STAGES]);
     SHARED(Barrier, full_v, [STAGES]);
     SHARED(Barrier, empty_k, [STAGES]);
     SHARED(Barrier, empty_v, [STAGES]);
-    unsigned char* const tile_q = tile_aligned(memory);
-    const auto tile_k = [&](int stage) { return tile_q + (1 + 2 * stage) * TILE_BYTES; };
-    const auto tile_v = [&](int stage) { return tile_q + (2 + 2 * stage) * TILE_BYTES; };
+    unsigned char* const tiles = tile_aligned(memory);
+    const Tile tile_q{tiles};
+    const auto tile_k = [&](int stage) { return Tile{tiles + (1 + 2 * stage) * Tile::BYTES}; };
+    const auto tile_v = [&](int stage) { return Tile{tiles + (2 + 2 * stage) * Tile::BYTES}; };
 
     const Head queries = Head::of(query_offsets, heads, d, out, out), keys = Head::of(key_offsets, heads, d, out, out);
-    const int split = blockIdx.x % splits, block = blockIdx.x / splits * QUERIES;
+    const int split = blockIdx.x % splits, block = blockIdx.x / splits * OWN_ROWS;
     if (block >= queries.rows) return;
     const int all = (keys.rows + KEYS - 1) / KEYS, begin = all * split / splits, end = all * (split + 1) / splits;
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
@@ -59,11 +54,9 @@ forward(const TensorMap& q, const TensorMap& k, const TensorMap& v, const int* _
     if (warp >= CONSUMERS) {
         give_registers<PRODUCER_REGISTERS>();
         if (warp > CONSUMERS || lane > 0) return;
-        const auto copy = [&](unsigned char* to, const TensorMap& map, Barrier* full, int row) {
-            barrier_arrive_expecting(full, TILE_BYTES);
-#pragma unroll
-            for (int s = 0; s < STACKS; s++)
-                copy_tile_async(to + s * STACK_BYTES, map, full, queries.column + s * TILE_COLUMNS, row, 0);
+        const auto copy = [&](const Tile& to, const TensorMap& map, Barrier* full, int row) {
+            barrier_arrive_expecting(full, Tile::BYTES);
+            to.copy(map, full, queries.column, row);
         };
         if (begin < end) copy(tile_q, q, full_q, queries.first + block);
         RingPosition<STAGES> at;
@@ -79,27 +72,12 @@ forward(const TensorMap& q, const TensorMap& k, const TensorMap& v, const int* _
     take_registers<CONSUMER_REGISTERS>();
     const int g = lane / 4, t = lane % 4, row = block + warp * 16; // row: this warp's first
     const Keep keep{counter, key, drop_below, queries.first, heads, static_cast<int>(blockIdx.y)};
-    const uint64_t left = tile_descriptor(tile_q + warp / 4 * 64 * TILE_ROW_BYTES, STACK_BYTES);
+    const uint64_t left = tile_q.descriptor(warp / 4 * 64);
     float s[1][KEYS / 8][4], o[1][DIM / 8][4] = {}, maximum[2] = {-INFINITY, -INFINITY}, sum[2] = {}, shrink[2];
     uint32_t p[KEYS / 16][4];
 
-    // S = Q·Kᵀ, started.
-    const auto start_scores = [&](int stage) {
-        const uint64_t right = tile_descriptor(tile_k(stage), STACK_BYTES);
-#pragma unroll
-        for (int step = 0; step < DIM / 16; step++) {
-            const uint64_t stack = step / 4 * STACK_BYTES >> 4;
-            wgmma<false, false>(s[0], advanced<false>(left + stack, step % 4), advanced<false>(right + stack, step % 4), step > 0);
-        }
-        wgmma_commit();
-    };
-    // O += P·V, started.
-    const auto start_values = [&](int stage) {
-        const uint64_t right = tile_descriptor(tile_v(stage), STACK_BYTES);
-#pragma unroll
-        for (int step = 0; step < KEYS / 16; step++) wgmma<true>(o[0], p[step], advanced<true>(right, step), true);
-        wgmma_commit();
-    };
+    const auto start_scores = [&](int stage) { start_transposed<DIM, 128, KEYS>(s[0], left, tile_k(stage).descriptor()); };
+    const auto start_values = [&](int stage) { start_product(o[0], p, tile_v(stage).descriptor()); };
     // From scores to weights, with their running maximum and sum, and the factor that O takes.
     const auto softmax = [&](int i) {
         if ((i + 1) * KEYS > keys.rows) {
@@ -141,11 +119,7 @@ forward(const TensorMap& q, const TensorMap& k, const TensorMap& v, const int* _
 #pragma unroll
             for (int e = 0; e < 4; e++) o[0][j][e] *= shrink[e / 2];
         }
-#pragma unroll
-        for (int n = 0; n < KEYS / 16; n++) {
-#pragma unroll
-            for (int r = 0; r < 4; r++) p[n][r] = pack_bf16(s[0][2 * n + r / 2][r % 2 * 2], s[0][2 * n + r / 2][r % 2 * 2 + 1]);
-        }
+        pack_left(p, s[0]);
     };
     const auto release = [&](Barrier* empty) {
         if (lane == 0) barrier_arrive(empty);

@@ -36,7 +36,7 @@ pub(super) fn choose(
     device: &Device,
     key: &str,
     candidates: &[&str],
-    run: impl Fn(usize) -> Result<Tensor>,
+    run: impl Fn(usize) -> Result<Vec<Tensor>>,
 ) -> Result<usize> {
     let gpu = match device {
         _ if candidates.len() < 2 => return Ok(0),
@@ -61,8 +61,9 @@ pub(super) fn choose(
     if gpu.is_recording()? || !book.remember(key, candidates[0]) {
         return Ok(0);
     }
+    let values = |candidate| Ok(run(candidate)?.iter().flat_map(Tensor::to_f64).collect());
     let seconds = |candidate| seconds(gpu, || run(candidate).map(drop));
-    match fastest(key, candidates, |candidate| Ok(run(candidate)?.to_f64()), seconds) {
+    match fastest(key, candidates, values, seconds) {
         Ok(Some(best)) => {
             book.remember(key, candidates[best]);
             Ok(best)

@@ -1,84 +1,16 @@
-//! Attention by kernels: `kernels/attention.cu`, `kernels/attention_sm90a.cu`, `kernels/attention_backward.cu`.
+//! Attention by kernels: `kernels/attention.cu`, `kernels/attention_backward.cu`, and their like for Hopper, `…_sm90a.cu`.
 
 use super::AttentionSpec;
-use crate::device::{DType, Launch, Matrix, Out, TensorMap, kernels};
-use crate::error::{Error, Result};
+use super::engine::{Engine, HOPPER_BACKWARD_STEP, HOPPER_ROWS, Tiling, map, splits, width};
+use crate::device::{DType, Launch, Out, kernels};
+use crate::error::Result;
 use crate::ops::dropout::Draws;
-use crate::ops::{Ragged, choice};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 use crate::with_storage;
 
-/// Columns that the kernels are built for; narrower heads are padded in shared memory.
-const WIDTHS: [usize; 4] = [16, 32, 64, 128];
-/// Widths that the kernel for Hopper is built for.
-const HOPPER_WIDTHS: [usize; 2] = [64, 128];
-/// Queries of its block, keys of its step.
-const HOPPER_ROWS: usize = 128;
-/// Multiprocessors of the largest GPU.
-const MULTIPROCESSORS: usize = 132;
-/// Most blocks that share the keys of a query.
-const MOST_SPLITS: usize = 16;
 /// Threads of a block.
 const THREADS: usize = 128;
-
-/// How a kernel tiles: rows of a block, rows of the other side in a step, and the dynamic shared memory for both.
-struct Tiling {
-    rows: usize,
-    step: usize,
-    shared: usize,
-    /// Blocks that share a multiprocessor.
-    together: usize,
-}
-
-/// What computes the forward pass.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Engine {
-    Portable,
-    /// Hopper's tensor cores and copy engine.
-    Hopper,
-}
-
-impl Tiling {
-    /// `resident` tiles of a block's rows stay; two tiles of a step are used while two are on their way.
-    fn new(width: usize, dtype: DType, row_tiles: usize, step: usize, resident: usize) -> Self {
-        let rows = 64 * row_tiles;
-        let pitch = width * dtype.bytes() + 16;
-        Tiling { rows, step, shared: (resident * rows + 4 * step) * pitch, together: 2 }
-    }
-
-    fn hopper(width: usize) -> Self {
-        // Queries, then keys and values twice; and what aligns them.
-        let shared = 5 * HOPPER_ROWS * width * DType::BF16.bytes() + 1024;
-        Tiling { rows: HOPPER_ROWS, step: HOPPER_ROWS, shared, together: 1 }
-    }
-
-    fn forward(width: usize, dtype: DType) -> Self {
-        let (row_tiles, halve) = if dtype == DType::BF16 { (2, 1) } else { (1, 2) };
-        Self::new(width, dtype, row_tiles, if width < 128 { 64 } else { 32 } / halve, 1)
-    }
-
-    /// Of the pass over key blocks, then of that over query blocks.
-    fn backward(width: usize, dtype: DType) -> [Self; 2] {
-        let (row_tiles, query_step, key_step) = match (dtype, width < 128) {
-            (DType::BF16, true) => (2, 32, 64),
-            (DType::BF16, false) => (1, 32, 32),
-            (_, true) => (1, 32, 32),
-            (_, false) => (1, 8, 8),
-        };
-        [query_step, key_step].map(|step| Self::new(width, dtype, row_tiles, step, 2))
-    }
-
-    /// Blocks along x for the longest sample.
-    fn blocks(&self, rows: &Ragged) -> usize {
-        rows.longest().div_ceil(self.rows)
-    }
-}
-
-/// How many blocks share the keys so that the GPU is full, where `together` fit on a multiprocessor.
-fn splits(blocks: usize, together: usize, steps: usize) -> usize {
-    (MULTIPROCESSORS * together / blocks.max(1)).min(steps).clamp(1, MOST_SPLITS)
-}
 
 pub(super) fn launch(tape: &Tape, q: &Var, k: &Var, v: &Var, spec: &AttentionSpec) -> Result<Var> {
     let inputs = [q, k, v];
@@ -86,33 +18,30 @@ pub(super) fn launch(tape: &Tape, q: &Var, k: &Var, v: &Var, spec: &AttentionSpe
     let spec = spec.clone();
     let (out, log_norm) = forward(&q, &k, &v, &spec)?;
     let saved = out.clone();
-    Ok(tape.record(out, &inputs, move |dout| backward(&q, &k, &v, &saved, &log_norm, dout, &spec)))
+    Ok(tape.record(out, &inputs, move |dout| {
+        let given = Given { q: &q, k: &k, v: &v, out: &saved, log_norm: &log_norm, dout };
+        let engine = Engine::choose("attention's gradient", &[&q, &k, &v, dout], &spec, |engine| {
+            Ok(backward(engine, given, &spec)?.into())
+        })?;
+        Ok(backward(engine, given, &spec)?.map(Some).into())
+    }))
 }
 
-/// Width that the kernel is built for.
-fn width(q: &Tensor, spec: &AttentionSpec) -> Result<usize> {
-    let width = q.cols() / spec.heads;
-    let built = WIDTHS.into_iter().find(|&w| w >= width);
-    built.ok_or_else(|| Error::op("attention", "heads", "heads of ≤ 128 columns", format!("{width} columns")))
+/// What the backward pass is given.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    q: &'a Tensor,
+    k: &'a Tensor,
+    v: &'a Tensor,
+    out: &'a Tensor,
+    log_norm: &'a Tensor,
+    dout: &'a Tensor,
 }
 
 /// O, and for each head and query log₂ Σ exp(score).
 fn forward(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> Result<(Tensor, Tensor)> {
-    let mut engines = vec![Engine::Portable];
-    let (width, rows) = (q.cols() / spec.heads, [q.rows(), k.rows()]);
-    let mappable = q.dtype() == DType::BF16 && HOPPER_WIDTHS.contains(&width) && rows.iter().all(|&n| n > 0);
-    if mappable && q.device().is_hopper() && [q, k, v].iter().all(|x| x.is_aligned()) {
-        engines.push(Engine::Hopper);
-    }
-    let names: Vec<&str> = engines.iter().map(|e| if *e == Engine::Hopper { "hopper" } else { "portable" }).collect();
-    let [longest_queries, longest_keys] = [&spec.queries, &spec.keys].map(|rows| choice::class(rows.longest()));
-    let dropout = if spec.dropout.is_some() { " with dropout" } else { "" };
-    let (heads, batch) = (spec.heads, spec.queries.batch());
-    let key = format!(
-        "attention of {width} columns{dropout}, {batch} samples, {heads} heads, up to {longest_queries} queries, {longest_keys} keys"
-    );
-    let run = |i: usize| Ok(forward_by(engines[i], q, k, v, spec)?.0);
-    forward_by(engines[choice::choose(q.device(), &key, &names, run)?], q, k, v, spec)
+    let run = |engine| Ok(vec![forward_by(engine, q, k, v, spec)?.0]);
+    forward_by(Engine::choose("attention", &[q, k, v], spec, run)?, q, k, v, spec)
 }
 
 fn forward_by(engine: Engine, q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> Result<(Tensor, Tensor)> {
@@ -150,7 +79,7 @@ fn forward_by(engine: Engine, q: &Tensor, k: &Tensor, v: &Tensor, spec: &Attenti
                 draws.key,
             )?,
             Engine::Hopper => kernels::attention_sm90a::forward(
-                grid, width, map(q)?, map(k)?, map(v)?, query_offsets.input(0), key_offsets.input(0),
+                grid, width, map(q, HOPPER_ROWS)?, map(k, HOPPER_ROWS)?, map(v, HOPPER_ROWS)?, query_offsets.input(0), key_offsets.input(0),
                 out.output::<T>().cast(), partial_out, logs_out, rows_, heads_, d_, splits_, scale, draws.below,
                 draws.scale, draws.counter, draws.key,
             )?,
@@ -166,31 +95,22 @@ fn forward_by(engine: Engine, q: &Tensor, k: &Tensor, v: &Tensor, spec: &Attenti
     Ok((out, log_norm))
 }
 
-/// Packed rows as the copy engine finds them.
-fn map(x: &Tensor) -> Result<TensorMap> {
-    let matrix = Matrix { extent: [x.cols(), x.rows(), 1], strides: [x.cols(), x.len()], tile_rows: HOPPER_ROWS };
-    TensorMap::new(x.device(), x.input(), matrix)
-}
-
 /// dQ, dK, dV.
-fn backward(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    out: &Tensor,
-    log_norm: &Tensor,
-    dout: &Tensor,
-    spec: &AttentionSpec,
-) -> Result<Vec<Option<Tensor>>> {
+fn backward(engine: Engine, given: Given, spec: &AttentionSpec) -> Result<[Tensor; 3]> {
+    let Given { q, k, v, out, log_norm, dout } = given;
     let (device, heads, batch, rows, d) = (q.device(), spec.heads, spec.queries.batch(), q.rows(), q.cols());
     let width = width(q, spec)?;
-    let [by_keys, by_queries] = Tiling::backward(width, q.dtype());
+    let [by_keys, by_queries] = match engine {
+        Engine::Portable => Tiling::backward(width, q.dtype()),
+        Engine::Hopper => [Tiling::hopper_backward(width), Tiling::hopper_backward(width)],
+    };
     let like = |x: &Tensor| Tensor::uninit_on(device, x.shape(), x.dtype());
     let (mut dq, mut dk, mut dv) = (like(q)?, like(k)?, like(v)?);
     let mut dot = Tensor::uninit_on(device, &[heads, rows], DType::F32)?;
     let (query_offsets, key_offsets) = (spec.queries.on(device)?, spec.keys.on(device)?);
     let draws = spec.dropout.as_ref().map_or(Ok(Draws::NONE), |dropout| dropout.draws(device))?;
     let grid = |tiling: &Tiling, rows| Launch::grid(device, [tiling.blocks(rows), heads, batch]).shared(tiling.shared);
+    let (key_grid, query_grid) = (grid(&by_keys, &spec.keys), grid(&by_queries, &spec.queries));
     let [rows_, heads_, d_] = [rows, heads, d].map(|n| n as i32);
     let scale = (1.0 / ((d / heads) as f64).sqrt()) as f32;
     with_storage!(q.dtype(), T => {
@@ -199,18 +119,35 @@ fn backward(
             device.launch((rows * heads * parts).div_ceil(THREADS)), parts, dout.input(), out.input(), dot.output(), rows_,
             heads_, d_,
         )?;
-        kernels::attention_backward::keys::<T>(
-            grid(&by_keys, &spec.keys), width, q.input(), k.input(), v.input(), dout.input(), log_norm.input(), dot.input(),
-            query_offsets.input(0), key_offsets.input(0), dk.output(), dv.output(), rows_, heads_, d_, scale,
-            draws.below, draws.scale, draws.counter, draws.key,
-        )?;
-        kernels::attention_backward::queries::<T>(
-            grid(&by_queries, &spec.queries), width, q.input(), k.input(), v.input(), dout.input(), log_norm.input(),
-            dot.input(), query_offsets.input(0), key_offsets.input(0), dq.output(), rows_, heads_, d_, scale,
-            draws.below, draws.scale, draws.counter, draws.key,
-        )?;
+        match engine {
+            Engine::Portable => {
+                kernels::attention_backward::keys::<T>(
+                    key_grid, width, q.input(), k.input(), v.input(), dout.input(), log_norm.input(), dot.input(),
+                    query_offsets.input(0), key_offsets.input(0), dk.output(), dv.output(), rows_, heads_, d_, scale,
+                    draws.below, draws.scale, draws.counter, draws.key,
+                )?;
+                kernels::attention_backward::queries::<T>(
+                    query_grid, width, q.input(), k.input(), v.input(), dout.input(), log_norm.input(), dot.input(),
+                    query_offsets.input(0), key_offsets.input(0), dq.output(), rows_, heads_, d_, scale, draws.below,
+                    draws.scale, draws.counter, draws.key,
+                )?;
+            }
+            Engine::Hopper => {
+                let (own, step) = (HOPPER_ROWS, HOPPER_BACKWARD_STEP);
+                kernels::attention_backward_sm90a::keys(
+                    key_grid, width, map(q, step)?, map(k, own)?, map(v, own)?, map(dout, step)?, log_norm.input(),
+                    dot.input(), query_offsets.input(0), key_offsets.input(0), dk.output::<T>().cast(),
+                    dv.output::<T>().cast(), rows_, heads_, d_, scale, draws.below, draws.scale, draws.counter, draws.key,
+                )?;
+                kernels::attention_backward_sm90a::queries(
+                    query_grid, width, map(q, own)?, map(k, step)?, map(v, step)?, map(dout, own)?, log_norm.input(),
+                    dot.input(), query_offsets.input(0), key_offsets.input(0), dq.output::<T>().cast(), rows_, heads_, d_,
+                    scale, draws.below, draws.scale, draws.counter, draws.key,
+                )?;
+            }
+        }
     });
-    Ok(vec![Some(dq), Some(dk), Some(dv)])
+    Ok([dq, dk, dv])
 }
 
 #[cfg(test)]
@@ -218,6 +155,7 @@ mod tests {
     use super::super::case;
     use super::*;
     use crate::device::Device;
+    use crate::ops::Ragged;
     use crate::ops::dropout::Dropout;
 
     /// Every width, several blocks and steps, rows of no 16-byte pieces, samples without queries or without keys.
@@ -281,6 +219,14 @@ mod tests {
             let (values, norms) = (difference(&out, &hopper_out), difference(&logs, &hopper_logs));
             println!("case {i} on {}: values {values:.1e}, log-normalisers {norms:.1e}", device.name());
             assert!(values < 2e-2 && norms < 1e-4, "case {i}: values {values:.1e}, log-normalisers {norms:.1e}");
+
+            let dout = draw(spec.queries.total(), d, 30 + i as u64);
+            let given = Given { q: &q, k: &k, v: &v, out: &out, log_norm: &logs, dout: &dout };
+            let by = |engine| backward(engine, given, &spec).unwrap();
+            let gradients: Vec<f64> =
+                by(Engine::Portable).iter().zip(&by(Engine::Hopper)).map(|(x, y)| difference(x, y)).collect();
+            println!("case {i} on {}: gradients {gradients:.4?}", device.name());
+            assert!(gradients.iter().all(|&error| error < 5e-2), "case {i}: gradients {gradients:.4?}");
         }
     }
 
@@ -304,16 +250,5 @@ mod tests {
             Err(e) => println!("SKIPPED (visible): {e}"),
             Ok(gpu) => TOLERANCES.into_iter().for_each(|(dtype, tolerance)| follows_the_cpu(&gpu, dtype, tolerance)),
         }
-    }
-
-    #[test]
-    fn keys_are_split_only_where_queries_are_few() {
-        // The paper's reverse cross-attention: 188 queries over 2,400 keys, 8 heads; one sample, then 16.
-        let blocks = |samples: usize| 2 * 8 * samples;
-        assert_eq!(splits(blocks(1), 2, 75), 16);
-        assert_eq!(splits(blocks(1), 1, 19), 8);
-        assert_eq!(splits(blocks(16), 2, 75), 1);
-        assert_eq!(splits(1, 2, 3), 3);
-        assert_eq!(splits(0, 2, 0), 1);
     }
 }

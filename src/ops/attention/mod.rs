@@ -6,6 +6,7 @@
 
 mod blocked;
 mod device;
+mod engine;
 mod tiled;
 
 use rayon::prelude::*;

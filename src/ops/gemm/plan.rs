@@ -91,7 +91,7 @@ pub(super) fn choose(product: &Product, out: DType) -> Result<Plan> {
     let epilogue = if product.only_adds() { "" } else { " and more" };
     let key =
         format!("product {:?} up to {m}x{n}x{k}, {} times, {dtype:?} to {out:?}{epilogue}", product.form, size.batch);
-    Ok(plans[choice::choose(device, &key, &names, |i| product.bare(plans[i]).run(out))?])
+    Ok(plans[choice::choose(device, &key, &names, |i| Ok(vec![product.bare(plans[i]).run(out)?]))?])
 }
 
 fn blocks(size: Size, tile: usize) -> usize {
