@@ -196,7 +196,7 @@ const CASES: [(&str, DType, f32); 5] = [
     ("a4r", DType::F32, 2e-5),
     ("a4r", DType::BF16, 1e-1),
     ("d4a4", DType::F32, 2e-5),
-    ("d4a4", DType::BF16, 4e-1),
+    ("d4a4", DType::BF16, 1e-1),
     ("d4r", DType::F32, 2e-5),
 ];
 
