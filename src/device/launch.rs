@@ -118,6 +118,9 @@ impl<X> Out<X> {
     }
 }
 
+/// Bytes of the largest argument.
+pub(crate) const LARGEST: usize = 128;
+
 /// A value that is passed to a kernel: where it lies, and how large it is.
 #[derive(Debug)]
 pub struct Argument {
@@ -127,6 +130,7 @@ pub struct Argument {
 
 impl Argument {
     pub(crate) fn scalar<X: Copy>(value: &X) -> Self {
+        const { assert!(size_of::<X>() <= LARGEST) };
         Argument { value: std::ptr::from_ref(value).cast_mut().cast(), bytes: size_of::<X>() }
     }
 

@@ -6,7 +6,7 @@
 use std::ffi::c_void;
 
 use super::{Emulator, Lane, State};
-use crate::device::launch::{Argument, Entry};
+use crate::device::launch::{Argument, Entry, LARGEST};
 use crate::error::Result;
 use crate::random::{Philox, site};
 
@@ -17,6 +17,11 @@ pub(super) struct Call {
     pub blocks: [u32; 3],
     pub shared: u32,
 }
+
+/// Room for an argument, aligned as none needs more.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(128))]
+pub(super) struct Line([u8; LARGEST]);
 
 /// One thing asked of the device.
 #[derive(Debug)]
@@ -34,10 +39,8 @@ pub(super) enum Event {
     },
     Launch {
         call: Call,
-        /// The arguments' bytes, each from a word on.
-        words: Vec<u64>,
-        /// Where each argument starts.
-        places: Vec<usize>,
+        /// A copy of each argument.
+        lines: Vec<Line>,
     },
     Fork,
     Join,
@@ -46,18 +49,13 @@ pub(super) enum Event {
 impl Event {
     /// A launch with a copy of its arguments.
     pub fn launch(call: Call, arguments: &[Argument]) -> Self {
-        let (mut words, mut places) = (Vec::new(), Vec::new());
-        for argument in arguments {
-            let place = words.len();
-            places.push(place);
-            words.resize(place + argument.bytes.div_ceil(8), 0u64);
-            // SAFETY: an argument is so many bytes of plain data, and there are as many words.
-            unsafe {
-                let to = words[place..].as_mut_ptr().cast::<u8>();
-                std::ptr::copy_nonoverlapping(argument.value.cast::<u8>(), to, argument.bytes);
-            }
-        }
-        Event::Launch { call, words, places }
+        let copy = |argument: &Argument| {
+            let mut line = Line([0; LARGEST]);
+            // SAFETY: an argument is so many bytes of plain data, and a line holds the largest.
+            unsafe { std::ptr::copy_nonoverlapping(argument.value.cast::<u8>(), line.0.as_mut_ptr(), argument.bytes) };
+            line
+        };
+        Event::Launch { call, lines: arguments.iter().map(copy).collect() }
     }
 }
 
@@ -110,11 +108,9 @@ impl State {
             Event::Vanish { start } => self.vanish(*start),
             // SAFETY: the memory has appeared and not vanished.
             Event::Zero { start, bytes } => unsafe { std::ptr::write_bytes(*start as *mut u8, 0, *bytes) },
-            Event::Launch { call, words, places } => {
-                let mut words = words.clone();
-                let start = words.as_mut_ptr();
-                // SAFETY: places lie within the words.
-                let mut values: Vec<*mut c_void> = places.iter().map(|&p| unsafe { start.add(p) }.cast()).collect();
+            Event::Launch { call, lines } => {
+                let mut lines = lines.clone();
+                let mut values: Vec<*mut c_void> = lines.iter_mut().map(|line| line.0.as_mut_ptr().cast()).collect();
                 self.run(seed, *call, &mut values)?;
             }
             Event::Fork | Event::Join => {}

@@ -27,24 +27,41 @@ fn rounded(x: f32) -> f32 {
     half::bf16::from_f32(x).to_f32()
 }
 
-/// Short recordings with so many notes, different in every sample.
+/// Short recordings with so many notes. Samples differ a lot, as recordings do: where they are nearly alike, BatchNorm makes
+/// rounding as large as what tells them apart.
 pub fn batch(arm: &Arm, notes: &[usize], seed: u64) -> (AudioBatch, MidiBatch) {
     let mut random = Philox::new(seed, site("step test")).stream(0);
     let mut uniform = |n: usize| -> Vec<f32> { (0..n).map(|_| rounded(2.0 * random.uniform_f32() - 1.0)).collect() };
     let samples = notes.len();
     let a4 = Ragged::uniform(samples, FRAMES);
+    let mut sound = uniform(samples * SAMPLES);
+    for (b, sound) in sound.chunks_exact_mut(SAMPLES).enumerate() {
+        let pitch = 0.02 * 1.7f32.powi(b as i32);
+        sound.iter_mut().enumerate().for_each(|(t, x)| *x = rounded((pitch * t as f32).sin() + 0.2 * *x));
+    }
+    let mut descriptor = uniform(a4.total() * 8);
+    for (i, row) in descriptor.chunks_exact_mut(8).enumerate() {
+        row.iter_mut().skip(i / FRAMES).step_by(samples).for_each(|x| *x = rounded(*x + 3.0));
+    }
     let audio = AudioBatch {
-        samples: Tensor::from_slice(&[samples, SAMPLES, 1], &uniform(samples * SAMPLES)),
-        descriptor: arm.audio.map(|_| (Tensor::from_slice(&[a4.total(), 8], &uniform(a4.total() * 8)), a4)),
+        samples: Tensor::from_slice(&[samples, SAMPLES, 1], &sound),
+        descriptor: arm.audio.map(|_| (Tensor::from_slice(&[a4.total(), 8], &descriptor), a4)),
     };
     let rows = Ragged::from_lengths(notes.iter().copied());
-    let symbols = |factor: usize, modulus: usize| (0..rows.total()).map(|i| (i * factor % modulus) as u32).collect();
+    // Sample and number of every note.
+    let each: Vec<(usize, usize)> = notes.iter().enumerate().flat_map(|(b, &n)| (0..n).map(move |i| (b, i))).collect();
+    let symbols =
+        |scale: usize, modulus: usize| each.iter().map(|&(b, i)| ((scale * b + i) % modulus) as u32).collect();
+    let mut features = uniform(rows.total() * 4);
+    for (&(b, _), row) in each.iter().zip(features.chunks_exact_mut(4)) {
+        row[b % 4] = rounded(row[b % 4] + 3.0 + b as f32);
+    }
     let midi = MidiBatch {
-        pitch: symbols(37, 128),
-        velocity: symbols(53, 128),
-        duration: symbols(5, 32),
-        onset: (0..rows.total()).map(|i| i as f32 / 10.0).collect(),
-        descriptor: arm.midi.map(|_| Tensor::from_slice(&[rows.total(), 4], &uniform(rows.total() * 4))),
+        pitch: symbols(25, 128),
+        velocity: symbols(20, 128),
+        duration: symbols(6, 32),
+        onset: each.iter().map(|&(_, i)| i as f32 / 10.0).collect(),
+        descriptor: arm.midi.map(|_| Tensor::from_slice(&[rows.total(), 4], &features)),
         rows,
     };
     (audio, midi)
@@ -112,16 +129,20 @@ fn follows_the_cpu(arm: &str, device: &Device, dtype: DType, tolerance: f32) {
             got.figures
         );
     }
-    // Some gradients are 0 but for rounding: biases before a BatchNorm, key biases of attention. All are measured against the
-    // largest of all, the smaller ones against a twentieth of it.
-    let largest = expected.gradients.iter().fold(0.0f32, |m, g| m.max(g.abs()));
-    let error = |(name, range): (String, std::ops::Range<usize>)| {
-        (difference(&expected.gradients[range.clone()], &got.gradients[range], 5e-2 * largest), name)
+    // Some gradients are 0 but for rounding: biases before a BatchNorm, key biases of attention. Each is measured by its length,
+    // a short one by a twentieth of the longest.
+    let layout = layout(arm);
+    let length = |g: &[f32]| g.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let longest = layout.iter().map(|(_, r)| length(&expected.gradients[r.clone()])).fold(0.0, f64::max);
+    let apart: Vec<f32> = expected.gradients.iter().zip(&got.gradients).map(|(e, g)| e - g).collect();
+    let error = |(name, range): &(String, std::ops::Range<usize>)| {
+        let of = length(&expected.gradients[range.clone()]).max(longest / 20.0);
+        (length(&apart[range.clone()]) / of, name.clone())
     };
-    let mut errors: Vec<(f32, String)> = layout(arm).into_iter().map(error).collect();
+    let mut errors: Vec<(f64, String)> = layout.iter().map(error).collect();
     errors.sort_by(|a, b| b.0.total_cmp(&a.0));
     println!("{arm} {dtype:?} on {}: worst gradients {:.6?}", device.name(), &errors[..3]);
-    assert!(errors[0].0 < tolerance, "{arm} {dtype:?}: gradients {:?}", &errors[..3]);
+    assert!(errors[0].0 < f64::from(tolerance), "{arm} {dtype:?}: gradients {:?}", &errors[..3]);
     // AdamW on the device's own gradient: the first update is nearly its sign, which rounding decides where it is near 0.
     let (_, start) = start(arm);
     let mut adam = AdamW::new(ADAM, start.len());
@@ -169,15 +190,20 @@ fn layout(arm: &str) -> Vec<(String, std::ops::Range<usize>)> {
     parameters.named(&flat).map(place).collect()
 }
 
-/// f32: sums of a few thousand terms through a dozen layers. bf16: 2⁻⁹ at each of some forty stored results, there and back.
-const TOLERANCES: [(DType, f32); 2] = [(DType::F32, 5e-4), (DType::BF16, 2.5e-1)];
+/// f32: sums of a few thousand terms through a dozen layers. bf16: 2⁻⁹ at each of some forty stored results, there and back. Without
+/// a descriptor the short recordings end up nearly alike: in bf16 d4r's audio side would compare rounding with rounding.
+const CASES: [(&str, DType, f32); 5] = [
+    ("a4r", DType::F32, 2e-5),
+    ("a4r", DType::BF16, 1e-1),
+    ("d4a4", DType::F32, 2e-5),
+    ("d4a4", DType::BF16, 1e-1),
+    ("d4r", DType::F32, 2e-5),
+];
 
 #[test]
 fn emulated_step_follows_the_cpu() {
-    for (seed, arm) in ["a4r", "d4a4", "d4r"].into_iter().enumerate() {
-        for (dtype, tolerance) in TOLERANCES {
-            follows_the_cpu(arm, &Device::emulated(seed as u64).unwrap(), dtype, tolerance);
-        }
+    for (seed, (arm, dtype, tolerance)) in CASES.into_iter().enumerate() {
+        follows_the_cpu(arm, &Device::emulated(seed as u64).unwrap(), dtype, tolerance);
     }
 }
 
@@ -185,10 +211,6 @@ fn emulated_step_follows_the_cpu() {
 fn cuda_step_follows_the_cpu() {
     match Device::cuda() {
         Err(e) => println!("SKIPPED (visible): {e}"),
-        Ok(gpu) => {
-            for arm in ["a4r", "d4a4", "d4r"] {
-                TOLERANCES.into_iter().for_each(|(dtype, tolerance)| follows_the_cpu(arm, &gpu, dtype, tolerance));
-            }
-        }
+        Ok(gpu) => CASES.into_iter().for_each(|(arm, dtype, tolerance)| follows_the_cpu(arm, &gpu, dtype, tolerance)),
     }
 }
