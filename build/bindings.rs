@@ -106,9 +106,9 @@ fn function(kernel: &Kernel, all: &[Instance]) -> String {
         body += &format!("        at += {chosen}{times};\n");
     }
     if generic || !kernel.parameters.is_empty() {
-        body += &format!("        launch.run(&{}[at], &mut [{pack}])\n", kernel.name.to_uppercase());
+        body += &format!("        launch.run(&{}[at], &[{pack}])\n", kernel.name.to_uppercase());
     } else {
-        body = format!("        launch.run(&{}[0], &mut [{pack}])\n", kernel.name.to_uppercase());
+        body = format!("        launch.run(&{}[0], &[{pack}])\n", kernel.name.to_uppercase());
     }
     let parameter = if generic { "<T: Storage>" } else { "" };
     format!(

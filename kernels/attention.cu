@@ -21,7 +21,7 @@ template <typename T, int DIM>
 KERNEL(threads = 128, DIM = 16 | 32 | 64 | 128)
 forward(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v, const int* __restrict__ query_offsets,
         const int* __restrict__ key_offsets, T* __restrict__ out, float* __restrict__ partial, float* __restrict__ log_norm,
-        int rows, int heads, int d, int splits, float scale, uint32_t drop_below, float drop_scale, uint64_t counter,
+        int rows, int heads, int d, int splits, float scale, uint32_t drop_below, float drop_scale, const uint64_t* __restrict__ counter,
         uint64_t key) {
     constexpr int M = ROW_TILES<T, DIM>, KEYS = STEP<T, DIM>, N = KEYS / 8, TILE = KEYS * PITCH<T, DIM>;
     constexpr int QUERIES = WARPS * 16 * M;
@@ -35,7 +35,7 @@ forward(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ 
     const int all = (keys.rows + KEYS - 1) / KEYS, begin = all * split / splits, end = all * (split + 1) / splits;
     const int warp = threadIdx.x / WARP, g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
     const int row = block + warp * 16 * M; // this warp's first
-    const Keep keep{counter, key, drop_below, queries.first, heads, static_cast<int>(blockIdx.y)};
+    const Keep keep{drop_below ? *counter : 0, key, drop_below, queries.first, heads, static_cast<int>(blockIdx.y)};
 
     float o[M][DIM / 8][4] = {}, maximum[M][2], sum[M][2] = {};
 #pragma unroll

@@ -42,7 +42,7 @@ KERNEL(threads = 128, DIM = 16 | 32 | 64 | 128)
 keys(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v, const T* __restrict__ dout,
      const float* __restrict__ log_norm, const float* __restrict__ dot, const int* __restrict__ query_offsets,
      const int* __restrict__ key_offsets, T* __restrict__ dk, T* __restrict__ dv, int rows, int heads, int d, float scale,
-     uint32_t drop_below, float drop_scale, uint64_t counter, uint64_t key) {
+     uint32_t drop_below, float drop_scale, const uint64_t* __restrict__ counter, uint64_t key) {
     constexpr int M = ROW_TILES<T, DIM>, QUERIES = QUERY_STEP<T, DIM>, N = QUERIES / 8;
     constexpr int KEYS = WARPS * 16 * M, TILE = QUERIES * PITCH<T, DIM>;
     DYNAMIC_SHARED(memory);
@@ -56,7 +56,7 @@ keys(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v, 
     if (block >= of_k.rows) return;
     const int warp = threadIdx.x / WARP, t = threadIdx.x % 4;
     const int row = block + warp * 16 * M; // this warp's first key
-    const Keep keep{counter, key, drop_below, of_q.first, heads, static_cast<int>(blockIdx.y)};
+    const Keep keep{drop_below ? *counter : 0, key, drop_below, of_q.first, heads, static_cast<int>(blockIdx.y)};
 
     const auto copy = [&](int i) {
         T* const stage = tiles + i % 2 * 2 * TILE;
@@ -134,7 +134,7 @@ KERNEL(threads = 128, DIM = 16 | 32 | 64 | 128)
 queries(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v, const T* __restrict__ dout,
         const float* __restrict__ log_norm, const float* __restrict__ dot, const int* __restrict__ query_offsets,
         const int* __restrict__ key_offsets, T* __restrict__ dq, int rows, int heads, int d, float scale, uint32_t drop_below,
-        float drop_scale, uint64_t counter, uint64_t key) {
+        float drop_scale, const uint64_t* __restrict__ counter, uint64_t key) {
     constexpr int M = ROW_TILES<T, DIM>, KEYS = KEY_STEP<T, DIM>, N = KEYS / 8;
     constexpr int QUERIES = WARPS * 16 * M, TILE = KEYS * PITCH<T, DIM>;
     DYNAMIC_SHARED(memory);
@@ -147,7 +147,7 @@ queries(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ 
     if (block >= of_q.rows) return;
     const int warp = threadIdx.x / WARP, g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
     const int row = block + warp * 16 * M; // this warp's first query
-    const Keep keep{counter, key, drop_below, of_q.first, heads, static_cast<int>(blockIdx.y)};
+    const Keep keep{drop_below ? *counter : 0, key, drop_below, of_q.first, heads, static_cast<int>(blockIdx.y)};
 
     const auto copy = [&](int i) {
         T* const stage = tiles + i % 2 * 2 * TILE;

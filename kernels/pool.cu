@@ -34,13 +34,14 @@ forward(const T* __restrict__ x, const uint32_t* __restrict__ offsets, T* __rest
     }
 }
 
-// dx[r] = dy[b]/T_b
+// dx[r] = dy[b]/T_b, 0 in rows past the last sample.
 template <typename T>
 KERNEL(threads = 256)
 backward(const T* __restrict__ dy, const uint32_t* __restrict__ offsets, T* __restrict__ dx, int batch, int rows, int d) {
     for_row_elements(rows, d, [&](int row, int column, int n) {
         const int b = sample_of(offsets, batch, row);
-        const float scale = 1.0f / static_cast<float>(offsets[b + 1] - offsets[b]);
+        const bool filling = static_cast<uint32_t>(row) >= offsets[batch];
+        const float scale = filling ? 0.0f : 1.0f / static_cast<float>(offsets[b + 1] - offsets[b]);
         float v[ELEMENTWISE];
         load_eight(v, dy + static_cast<size_t>(b) * d + column, n);
 #pragma unroll

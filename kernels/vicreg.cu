@@ -87,3 +87,23 @@ backward(const float* __restrict__ dloss, const T* __restrict__ x, const T* __re
     value += weight_cov * (along - centred * squares);
     (side == 0 ? dx : dy)[i] = from_float<T>(value * *dloss);
 }
+
+// One block: what a step reports, in one place. Loss and terms, the mean over columns of each side's standard deviation, the
+// gradient's norm.
+KERNEL(threads = 256)
+figures(const float* __restrict__ terms, const float* __restrict__ square, const float* __restrict__ norm, float* __restrict__ y,
+        int n, int d) {
+    const int side = threadIdx.x / 128, lane = threadIdx.x % 128;
+    SHARED(float, sums, [2][128]);
+    float sum = 0;
+    for (int column = lane; column < d; column += 128) sum += sqrtf(square[side * d + column] / (n - 1));
+    sums[side][lane] = sum;
+    __syncthreads();
+    for (int step = 64; step > 0; step /= 2) {
+        if (lane < step) sums[side][lane] += sums[side][lane + step];
+        __syncthreads();
+    }
+    if (threadIdx.x < 4) y[threadIdx.x] = terms[threadIdx.x];
+    if (lane == 0) y[4 + side] = sums[side][0] / d;
+    if (threadIdx.x == 6) y[6] = *norm;
+}

@@ -4,7 +4,7 @@
 
 mod device;
 
-pub use device::DeviceAdamW;
+pub use device::{DeviceAdamW, RATES};
 
 use rayon::prelude::*;
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::device::DType;
+use crate::device::{DType, Device, Lane};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
@@ -13,6 +13,8 @@ pub type Backward = Box<dyn FnOnce(&Tensor) -> Result<Vec<Option<Tensor>>>>;
 struct Node {
     inputs: Vec<Option<usize>>,
     backward: Option<Backward>,
+    /// Of the value, and so of the gradients.
+    lane: Lane,
 }
 
 /// A value on a tape.
@@ -84,7 +86,7 @@ impl Tape {
 
     /// A value whose gradient is wanted (a parameter).
     pub fn leaf(&self, value: Tensor) -> Var {
-        let id = self.push(Node { inputs: Vec::new(), backward: None });
+        let id = self.push(Node { inputs: Vec::new(), backward: None, lane: value.device().lane() });
         Var { value, id }
     }
 
@@ -100,13 +102,23 @@ impl Tape {
             return Var::constant(value);
         }
         let inputs = inputs.iter().map(|v| v.id).collect();
-        let id = self.push(Node { inputs, backward: Some(Box::new(backward)) });
+        let id = self.push(Node { inputs, backward: Some(Box::new(backward)), lane: value.device().lane() });
         Var { value, id }
     }
 
     /// Gradients of all leaves, given that of `output` (same shape). Consumes the tape: saved activations are freed as the
-    /// pass walks over them.
+    /// pass walks over them. What was recorded on the side lane runs back on it, beside what was recorded before the fork.
     pub fn backward(self, output: &Var, gradient: Tensor) -> Result<Gradients> {
+        let device = gradient.device().clone();
+        let gradients = self.walk_back(output, gradient, &device);
+        device.switch(Lane::Main);
+        if device.is_forked() {
+            device.join()?;
+        }
+        gradients
+    }
+
+    fn walk_back(self, output: &Var, gradient: Tensor, device: &Device) -> Result<Gradients> {
         let mut nodes = self.nodes.map(RefCell::into_inner).unwrap_or_default();
         let mut grads: Vec<Option<Tensor>> = (0..nodes.len()).map(|_| None).collect();
         if let Some(id) = output.id {
@@ -116,6 +128,10 @@ impl Tape {
             let node = &mut nodes[id];
             let Some(backward) = node.backward.take() else { continue };
             let Some(dy) = grads[id].take() else { continue };
+            if node.lane == Lane::Side && !device.is_forked() {
+                device.fork()?;
+            }
+            device.switch(node.lane);
             for (input, dx) in node.inputs.iter().zip(backward(&dy)?) {
                 if let (Some(input), Some(dx)) = (*input, dx) {
                     match &mut grads[input] {

@@ -39,7 +39,10 @@ fn wrong_usage_is_2_and_bad_input_is_3() {
     refused(here, &["data", "synth", "size=huge"], 2, "size: expected default|tiny; found `huge`");
     refused(here, &["train", "epoch=3"], 2, "unknown key `epoch`; the nearest is `epochs`");
     refused(here, &["train", "arm=a4rr"], 2, "the nearest is `a4r`");
-    refused(here, &["train", "device=cuda"], 3, "device=cuda");
+    if let Err(error) = descant::device::Device::cuda() {
+        refused(here, &["train", "device=cuda"], 3, &error.to_string());
+    }
+    refused(here, &["train", "device=cpu", "precision=bf16"], 2, "precision=bf16: the CPU computes in f32");
     refused(here, &["train", "data=nowhere"], 3, "nowhere");
     refused(here, &["train", "resume=nowhere"], 3, "nowhere");
     refused(here, &["eval", "nowhere"], 3, "nowhere");

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::output::{print, print_json};
-use super::{Settings, check_device, use_threads};
+use super::{Settings, device, use_threads};
 use crate::config::{CONFIG_FILE, Config, among};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::eval::baselines::Baseline;
 use crate::eval::canonical::{self, Canonical};
+use crate::progress::say;
 use crate::train::study::Study;
 
 /// Keys that may differ from the run's own: what is evaluated, on what, and where.
-const ADJUSTABLE: &[&str] = &["eval.", "data", "data.", "device", "threads"];
+const ADJUSTABLE: &[&str] = &["eval.", "data", "data.", "device", "precision", "threads"];
 
 /// `engine eval`
 #[derive(Debug, clap::Args)]
@@ -33,9 +35,12 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let mut config = Config::load(&run.join(CONFIG_FILE))?;
     config.adjust(&settings.settings.iter().map(|setting| in_full(setting)).collect::<Vec<_>>(), ADJUSTABLE)?;
-    check_device(&config)?;
+    let chosen = device::open(config.device)?;
     use_threads(config.threads)?;
-    report(run, config, settings.json)
+    if let Some(note) = chosen.note {
+        say(&note);
+    }
+    report(run, config, &chosen.device, settings.json)
 }
 
 /// `split=…` stands for `eval.split=…`.
@@ -44,9 +49,9 @@ fn in_full(setting: &str) -> String {
 }
 
 /// Evaluates the best model in `run` and prints the result.
-pub(super) fn report(run: &Path, config: Config, as_json: bool) -> Result<()> {
+pub(super) fn report(run: &Path, config: Config, device: &Device, as_json: bool) -> Result<()> {
     let (arm, split) = (config.arm.clone(), config.eval.split);
-    let found = evaluate(run, config)?;
+    let found = evaluate(run, config, device)?;
     crate::report::run::save(run, split, &found)?;
     if as_json {
         let mut object = json!({ "run": run.to_string_lossy(), "arm": arm, "split": split });
@@ -60,9 +65,9 @@ pub(super) fn report(run: &Path, config: Config, as_json: bool) -> Result<()> {
     print(&format!("{}\nS = {s:.1} % on the {split} split ({name})\n", found.table()))
 }
 
-fn evaluate(run: &Path, config: Config) -> Result<Canonical> {
+fn evaluate(run: &Path, config: Config, device: &Device) -> Result<Canonical> {
     let (protocol, split) = (config.protocol(), config.eval.split);
-    let study = Study::open(run, config)?;
+    let study = Study::open(run, config, device)?;
     let embedded = study.embed(split)?;
     if embedded.items.len() < 2 {
         let found = format!("{} in the {split} split", embedded.items.len());

@@ -3,6 +3,7 @@
 pub mod arms;
 pub mod data;
 pub mod describe;
+mod device;
 pub mod eval;
 pub mod output;
 pub mod train;
@@ -12,7 +13,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::keys::{Keyed, table, table_json};
-use crate::config::{Config, DeviceChoice};
 use crate::error::{Error, Result};
 
 /// Learn one embedding space for piano audio and MIDI, and find one by the other.
@@ -87,16 +87,6 @@ impl DescribeArgs {
         match &self.file {
             Some(file) if !keys => describe::run(file, settings, *json),
             _ => self.settings.listed::<describe::DescribeConfig>().map(drop),
-        }
-    }
-}
-
-/// Refuses a device that this version does not have.
-fn check_device(config: &Config) -> Result<()> {
-    match config.device {
-        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(()),
-        DeviceChoice::Cuda => {
-            Err(Error::Device { device: "cuda".into(), reason: "this version computes on the CPU only".into() })
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::device::Chosen;
 use super::eval::report;
-use super::{Settings, check_device, use_threads};
+use super::{Settings, device, use_threads};
 use crate::config::keys::parse;
 use crate::config::{CONFIG_FILE, Config, Preset};
 use crate::error::{Error, Result};
@@ -11,9 +12,20 @@ use crate::progress::say;
 use crate::train::run::{Outcome, resume, start};
 use crate::train::signal;
 
-/// Keys that may change when a run goes on: where things are and how often they are told, never the result.
-const ADJUSTABLE: &[&str] =
-    &["checkpoint.every", "data", "data.cache", "data.synth_dir", "data.workers", "device", "log.every", "threads"];
+/// Keys that may change when a run goes on: where things are and how often they are told; a change of device or precision rounds
+/// otherwise, nothing else changes the result.
+const ADJUSTABLE: &[&str] = &[
+    "checkpoint.every",
+    "cuda.graph",
+    "data",
+    "data.cache",
+    "data.synth_dir",
+    "data.workers",
+    "device",
+    "log.every",
+    "precision",
+    "threads",
+];
 
 /// Trains as the settings say, then evaluates the best model on `eval.split`.
 pub fn run(args: &Settings) -> Result<()> {
@@ -21,25 +33,38 @@ pub fn run(args: &Settings) -> Result<()> {
         return Ok(());
     }
     let asked: Config = parse(&args.settings)?;
-    let config = match &asked.resume {
-        Some(run) => resumed(run, &args.settings)?,
-        None => Config::resolve(&args.settings, false)?,
+    let (config, chosen) = match &asked.resume {
+        Some(run) => {
+            let config = resumed(run, &args.settings)?;
+            let chosen = device::open(config.device)?;
+            (config, chosen)
+        }
+        None => {
+            let chosen = device::open(asked.device)?;
+            (Config::resolve(&args.settings, !chosen.device.is_cpu())?, chosen)
+        }
     };
-    check_device(&config)?;
+    let Chosen { device, note } = chosen;
     use_threads(config.threads)?;
+    if let Some(note) = note {
+        say(&note);
+    }
     if asked.preset == Preset::Auto && asked.resume.is_none() {
-        say("preset=auto: small, because this runs on the CPU");
+        match device.is_cpu() {
+            true => say("preset=auto: small, because this runs on the CPU"),
+            false => say("preset=auto: paper, because this runs on a GPU"),
+        }
     }
     say(config.summary().trim_end());
 
     let stop = signal::install()?;
     let run: PathBuf = asked.resume.clone().unwrap_or_else(|| config.out.clone());
     let outcome = match asked.resume {
-        Some(_) => resume(&run, config.clone(), stop)?,
-        None => start(config.clone(), stop)?,
+        Some(_) => resume(&run, config.clone(), &device, stop)?,
+        None => start(config.clone(), &device, stop)?,
     };
     match outcome {
-        Outcome::Finished => report(&run, config, args.json),
+        Outcome::Finished => report(&run, config, &device, args.json),
         Outcome::Stopped(step) => {
             let run = run.display();
             Err(Error::Stopped(format!("stopped after step {step}, all saved; engine train resume={run} goes on")))

@@ -39,6 +39,18 @@ pub enum DeviceChoice {
 }
 choices!(DeviceChoice { Auto = "auto", Cpu = "cpu", Cuda = "cuda" });
 
+/// What matrices of parameters and activations are stored as; parameters themselves, statistics and sums are `f32` everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// `bf16` on a GPU, `f32` on the CPU.
+    Auto,
+    /// The upper half of an `f32`.
+    Bf16,
+    /// 32-bit floats.
+    F32,
+}
+choices!(Precision { Auto = "auto", Bf16 = "bf16", F32 = "f32" });
+
 /// How the learning rate moves (paper, section D).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScheduleKind {

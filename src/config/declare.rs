@@ -32,6 +32,8 @@ keys! {
         dropout: f64 [0.0..1.0] => 0.1, 0.0, 0.0;
         /// Where to compute; auto = a GPU where there is one, else the CPU.
         device: DeviceChoice = DeviceChoice::Auto;
+        /// What activations and the matrices they meet are stored as; auto = bf16 on a GPU, f32 on the CPU.
+        precision: Precision = Precision::Auto;
         /// CPU threads; 0 = one per core.
         threads: usize [0..=4096] = 0;
         /// Run folder to write; auto = runs/ARM-SEED.
@@ -64,6 +66,8 @@ keys! {
         checkpoint: CheckpointConfig,
         /// `log.…`
         log: LogConfig,
+        /// `cuda.…`
+        cuda: CudaConfig,
     }
 }
 
@@ -249,5 +253,13 @@ keys! {
     LogConfig {
         /// Steps between lines of metrics.jsonl.
         every: usize [1..=1_000_000_000] = 10;
+    }
+}
+
+keys! {
+    /// How a GPU is used.
+    CudaConfig {
+        /// A GPU repeats whole recorded steps (CUDA graphs) rather than launching kernel by kernel; the results are the same.
+        graph: bool = true;
     }
 }

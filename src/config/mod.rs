@@ -13,8 +13,8 @@ mod validate;
 use std::path::Path;
 
 pub use choices::{
-    DeviceChoice, Norm, Onset, Padding, PedalMode, PerPerformance, Positions, Preset, ScheduleKind, Size, Source,
-    Split, Variant,
+    DeviceChoice, Norm, Onset, Padding, PedalMode, PerPerformance, Positions, Precision, Preset, ScheduleKind, Size,
+    Source, Split, Variant,
 };
 pub use declare::*;
 use keys::{Keyed, split};

@@ -2,13 +2,28 @@
 
 use std::path::{Path, PathBuf};
 
-use super::choices::{ScheduleKind, Size};
+use super::choices::{Precision, ScheduleKind, Size};
 use super::declare::{DataConfig, ScheduleConfig, VicregConfig};
 use super::setting::{Setting, json_text};
 use crate::data::cache;
 use crate::data::prepare::PrepareOptions;
+use crate::device::{DType, Device};
+use crate::error::{Error, Result};
 use crate::ops::vicreg::VicregSpec;
 use crate::schedule::Shape;
+
+impl Precision {
+    /// What a model on `device` stores its activations as; [`Error::Usage`] where the device cannot.
+    pub fn on(self, device: &Device) -> Result<DType> {
+        match (self, device.is_cpu()) {
+            (Precision::Bf16, true) => {
+                Err(Error::Usage("precision=bf16: the CPU computes in f32; precision=auto follows the device".into()))
+            }
+            (Precision::F32, _) | (Precision::Auto, true) => Ok(DType::F32),
+            (Precision::Bf16 | Precision::Auto, false) => Ok(DType::BF16),
+        }
+    }
+}
 
 impl ScheduleConfig {
     /// The shape of the learning rate after the warm-up.

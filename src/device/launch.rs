@@ -118,18 +118,20 @@ impl<X> Out<X> {
     }
 }
 
-/// The address of a value that is passed to a kernel.
+/// A value that is passed to a kernel: where it lies, and how large it is.
 #[derive(Debug)]
-#[repr(transparent)]
-pub struct Argument(pub(crate) *mut c_void);
+pub struct Argument {
+    pub(crate) value: *mut c_void,
+    pub(crate) bytes: usize,
+}
 
 impl Argument {
     pub(crate) fn scalar<X: Copy>(value: &X) -> Self {
-        Argument(std::ptr::from_ref(value).cast_mut().cast())
+        Argument { value: std::ptr::from_ref(value).cast_mut().cast(), bytes: size_of::<X>() }
     }
 
-    pub(crate) fn pointer<P>(pointer: &P) -> Self {
-        Argument(std::ptr::from_ref(pointer).cast_mut().cast())
+    pub(crate) fn pointer<P: Copy>(pointer: &P) -> Self {
+        Self::scalar(pointer)
     }
 }
 
@@ -159,7 +161,7 @@ impl<'a> Launch<'a> {
     }
 
     /// Runs an entry point; an empty grid runs nothing.
-    pub(crate) fn run(self, entry: &'static Entry, arguments: &mut [Argument]) -> Result<()> {
+    pub(crate) fn run(self, entry: &'static Entry, arguments: &[Argument]) -> Result<()> {
         let [x, y, z] = self.blocks;
         if x == 0 || y == 0 || z == 0 {
             return Ok(());
@@ -170,7 +172,10 @@ impl<'a> Launch<'a> {
         match self.device {
             Device::Cpu => Err(self.device.error(format!("{} is a kernel, the CPU runs none", entry.name()))),
             Device::Emulated(emulator) => emulator.launch(entry, self.blocks, self.shared, arguments),
-            Device::Cuda(gpu) => gpu.launch(entry, self.blocks, self.shared, arguments),
+            Device::Cuda(gpu) => {
+                let mut values: Vec<*mut c_void> = arguments.iter().map(|argument| argument.value).collect();
+                gpu.launch(entry, self.blocks, self.shared, &mut values)
+            }
         }
     }
 

@@ -14,6 +14,12 @@ pub struct Mirrored<X> {
 }
 
 impl<X: bytemuck::Pod> Mirrored<X> {
+    /// Host data whose copy is there already: memory of a device that its owner overwrites from step to step. `host` stands for
+    /// what it may hold.
+    pub fn placed(host: Vec<X>, copy: Memory) -> Self {
+        Mirrored { host: host.into(), copies: Arc::new(Mutex::new(vec![Arc::new(copy)])) }
+    }
+
     /// The copy on `device` (not the CPU).
     pub fn on(&self, device: &Device) -> Result<Arc<Memory>> {
         self.on_by(device, || Memory::upload(device, &self.host))

@@ -10,10 +10,16 @@
 //! | storage | [`Storage`] | what kernels are generic over |
 //! | kernel | `kernels` | one typed function for each CUDA kernel |
 //! | launch | [`Launch`] | the grid a kernel runs on |
+//! | step | [`Device::step`] | work whose memory is dropped at its end |
+//! | lane | [`Lane`] | work in order; two of them between [`Device::fork`] and [`Device::join`] |
+//! | staging | [`Outgoing`], [`Incoming`] | host memory on its way, without waiting |
+//! | recording | [`Recording`] | a step to be repeated as it is: a CUDA graph |
 
+mod arena;
 mod buffer;
 mod cuda;
 pub mod emulated;
+mod heap;
 pub(crate) mod kernels;
 mod launch;
 mod memory;
@@ -21,7 +27,9 @@ mod mirrored;
 mod pool;
 pub mod probe;
 mod real;
+mod recording;
 pub mod simd;
+mod staging;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,11 +37,14 @@ use std::sync::Arc;
 pub use buffer::Buffer;
 pub use cuda::Cuda;
 pub use emulated::Emulator;
+pub use heap::Lane;
 pub use launch::{In, Launch, Out, Storage};
 pub use memory::Memory;
 pub use mirrored::Mirrored;
 pub use pool::PoolVec;
 pub use real::Real;
+pub use recording::Recording;
+pub use staging::{Incoming, Outgoing, Ticket};
 
 use crate::error::{Error, Result};
 
@@ -65,6 +76,17 @@ impl Device {
             Device::Cpu => "cpu",
             Device::Emulated(_) => "emulated",
             Device::Cuda(_) => "cuda",
+        }
+    }
+
+    /// What it is, for people: a GPU's product name, compute capability and memory.
+    pub fn product(&self) -> Result<String> {
+        match self {
+            Device::Cpu | Device::Emulated(_) => Ok(self.name().to_owned()),
+            Device::Cuda(gpu) => {
+                let ((major, minor), (_, total)) = (gpu.capability()?, gpu.memory()?);
+                Ok(format!("{} (compute capability {major}.{minor}, {} GiB)", gpu.name()?, total >> 30))
+            }
         }
     }
 

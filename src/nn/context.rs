@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::{BufferId, ParamId, Parameters};
+use crate::device::{Device, Mirrored};
 use crate::error::{Error, Result};
 use crate::ops::batchnorm::BatchStatistics;
-use crate::ops::dropout::Dropout;
+use crate::ops::dropout::{Dropout, counter};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
@@ -33,6 +34,8 @@ pub struct Context<'a> {
     parameters: &'a Parameters,
     vars: Vec<Var>,
     mode: Mode,
+    /// Where the step's dropout masks start to be counted.
+    counter: Mirrored<u64>,
     statistics: RefCell<Vec<(BufferId, BufferId, BatchStatistics)>>,
     probes: Option<RefCell<BTreeMap<String, Tensor>>>,
 }
@@ -41,7 +44,25 @@ impl<'a> Context<'a> {
     /// A pass over `parameters` on `tape`.
     pub fn new(tape: &'a Tape, parameters: &'a Parameters, mode: Mode) -> Self {
         let vars = parameters.on(tape);
-        Context { tape, parameters, vars, mode, statistics: RefCell::default(), probes: None }
+        let counter = match mode {
+            Mode::Train { step, .. } => vec![counter(step)].into(),
+            Mode::Eval => Mirrored::from(Vec::new()),
+        };
+        Context { tape, parameters, vars, mode, counter, statistics: RefCell::default(), probes: None }
+    }
+
+    /// Counts dropout masks from here instead of from the mode's step: memory of a device that changes from step to step.
+    pub fn counting_from(mut self, counter: Mirrored<u64>) -> Self {
+        self.counter = counter;
+        self
+    }
+
+    /// Sees that dropout's counter is on `device`, which may then be read on any lane.
+    pub fn place_counter(&self, device: &Device) -> Result<()> {
+        if !device.is_cpu() {
+            self.counter.on(device)?;
+        }
+        Ok(())
     }
 
     /// Keeps what [`Context::probe`] is shown.
@@ -68,7 +89,9 @@ impl<'a> Context<'a> {
     /// The dropout of the layer with this random site, if there is any now.
     pub fn dropout(&self, site: u64) -> Option<Dropout> {
         match self.mode {
-            Mode::Train { dropout, seed, step } if dropout > 0.0 => Some(Dropout::new(dropout, seed, step, site)),
+            Mode::Train { dropout, seed, .. } if dropout > 0.0 => {
+                Some(Dropout::counted(dropout, seed, self.counter.clone(), site))
+            }
             _ => None,
         }
     }

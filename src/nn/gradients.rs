@@ -1,5 +1,7 @@
 //! Gradients of all parameters in one flat array, and their norm: `kernels/optim.cu` on a device.
 
+use std::sync::Arc;
+
 use super::Parameters;
 use crate::device::{DType, Device, Memory, PoolVec, kernels};
 use crate::error::Result;
@@ -51,15 +53,16 @@ impl FlatGradients {
     }
 }
 
-/// Where the gradients of a device's parameters come from and go to. The addresses are uploaded only where they changed: with
-/// stable addresses a step reads no host memory.
+/// Where the gradients of a device's parameters come from and go to.
 pub(super) struct Gather {
     /// Starts of the parameters in the flat array and its end; elements of each.
     places: Memory,
     sizes: Memory,
-    sources: Memory,
-    known: Vec<u64>,
+    entries: usize,
     count: usize,
+    /// Addresses of the gradients in steps so far, and their copies on the device: equal steps have equal addresses, and a
+    /// recorded one goes on reading its own copy.
+    sources: Vec<(Vec<u64>, Arc<Memory>)>,
 }
 
 /// Elements of a block of `optim::gather`.
@@ -69,20 +72,26 @@ impl Gather {
     /// `places` has one entry more than `sizes`: the length of the flat array.
     pub fn new(device: &Device, places: &[u64], sizes: &[u64]) -> Result<Self> {
         let count = places.last().copied().unwrap_or(0) as usize;
-        let sources = Memory::zeros(device, size_of_val(sizes))?;
-        let (places, known) = (Memory::upload(device, places)?, vec![0; sizes.len()]);
-        Ok(Gather { places, sizes: Memory::upload(device, sizes)?, sources, known, count })
+        let (entries, sources) = (sizes.len(), Vec::new());
+        let (places, sizes) = (Memory::upload(device, places)?, Memory::upload(device, sizes)?);
+        Ok(Gather { places, sizes, entries, count, sources })
     }
 
     /// One flat array of the parameters' gradients, and its norm.
     pub fn run(&mut self, sources: &[Option<Tensor>]) -> Result<FlatGradients> {
         let addresses: Vec<u64> =
             sources.iter().map(|g| g.as_ref().map_or(0, |g| g.input::<f32>().address())).collect();
-        if addresses != self.known {
-            self.sources.write(0, &addresses)?;
-            self.known = addresses;
-        }
         let device = self.places.device();
+        let copied = match self.sources.iter().find(|(known, _)| *known == addresses) {
+            Some((_, copy)) => copy.clone(),
+            None => {
+                let copy = Arc::new(Memory::upload(device, &addresses)?);
+                if device.is_in_step() {
+                    self.sources.push((addresses, copy.clone()));
+                }
+                copy
+            }
+        };
         let blocks = self.count.div_ceil(PER_BLOCK).max(1);
         let mut values = Tensor::uninit_on(device, &[self.count], DType::F32)?;
         let mut partial = Tensor::uninit_on(device, &[blocks], DType::F32)?;
@@ -90,12 +99,12 @@ impl Gather {
         let (values_out, partial_out) = (values.output(), partial.output());
         kernels::optim::gather(
             device.launch(blocks),
-            self.sources.input(0),
+            copied.input(0),
             self.places.input(0),
             self.sizes.input(0),
             values_out,
             partial_out,
-            self.known.len() as i32,
+            self.entries as i32,
             self.count,
         )?;
         kernels::optim::norm(device.launch(1), partial.input(), norm.output(), blocks as i32)?;

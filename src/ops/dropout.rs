@@ -2,7 +2,7 @@
 //! stored, in the backward pass: dx = dy·mask/(1 − p).
 
 use super::{Case, Input, for_rows, rowwise};
-use crate::device::{PoolVec, Real, kernels};
+use crate::device::{Device, In, Mirrored, PoolVec, Real, kernels};
 use crate::error::Result;
 use crate::random::{Philox, uniform_f32};
 use crate::tape::{Tape, Var};
@@ -10,24 +10,34 @@ use crate::tensor::Tensor;
 use crate::{with_real, with_storage};
 
 /// One use of dropout in one step.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Dropout {
     probability: f32,
     source: Philox,
-    step: u64,
+    counter: Mirrored<u64>,
+}
+
+/// Where the masks of a step start to be counted: 2⁴⁰ rows a step and 2²⁴ steps fit into one counter word.
+pub fn counter(step: u64) -> u64 {
+    step << 40
 }
 
 impl Dropout {
     /// Drops with `probability` in [0, 1); `site` tells this use from the others of the step.
     pub fn new(probability: f32, seed: u64, step: u64, site: u64) -> Self {
-        Dropout { probability, source: Philox::new(seed, site), step }
+        Self::counted(probability, seed, vec![counter(step)].into(), site)
+    }
+
+    /// As [`Dropout::new`] in the step whose [`counter`] is given: kernels read it from device memory, so that a recorded step
+    /// draws anew whenever the memory has changed.
+    pub fn counted(probability: f32, seed: u64, counter: Mirrored<u64>, site: u64) -> Self {
+        Dropout { probability, source: Philox::new(seed, site), counter }
     }
 
     /// Masks and scales one row in place; `row` is its number within this use.
     pub(crate) fn apply_row<F: Real>(&self, row: u64, values: &mut [F]) {
         let scale = F::of(1.0 / (1.0 - f64::from(self.probability)));
-        // 2⁴⁰ rows a step and 2²⁴ steps fit into one counter word.
-        let counter = self.step << 40 | row;
+        let counter = self.counter[0] | row;
         for (i, four) in values.chunks_mut(4).enumerate() {
             let words = self.source.u32x4(counter, i as u64);
             for (x, word) in four.iter_mut().zip(words) {
@@ -37,20 +47,20 @@ impl Dropout {
     }
 
     /// What a kernel needs to draw the same mask.
-    pub(crate) fn draws(&self) -> Draws {
+    pub(crate) fn draws(&self, device: &Device) -> Result<Draws> {
         let [low, high] = self.source.key();
         // (word >> 8)·2⁻²⁴ < p where word < ⌈p·2²⁴⌉·2⁸.
         let below = (f64::from(self.probability) * f64::from(1 << 24)).ceil() as u32;
-        Draws {
+        Ok(Draws {
             below: below << 8,
             scale: (1.0 / (1.0 - f64::from(self.probability))) as f32,
-            counter: self.step << 40,
+            counter: self.counter.on(device)?.input(0),
             key: u64::from(high) << 32 | u64::from(low),
-        }
+        })
     }
 
     fn launch(&self, x: &Tensor) -> Result<Tensor> {
-        let (rows, d, draws) = (x.rows(), x.cols(), self.draws());
+        let (rows, d, draws) = (x.rows(), x.cols(), self.draws(x.device())?);
         let mut y = Tensor::uninit_on(x.device(), x.shape(), x.dtype())?;
         with_storage!(x.dtype(), T => {
             kernels::dropout::apply::<T>(
@@ -73,26 +83,28 @@ impl Dropout {
     }
 }
 
-/// Dropout as a kernel sees it: column 4i + j of row r is dropped where word j of Philox(`counter` | r, i) is smaller than `below`.
+/// Dropout as a kernel sees it: column 4i + j of row r is dropped where word j of Philox(*`counter` | r, i) is smaller than
+/// `below`. The counter's memory lives as long as the [`Dropout`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Draws {
     pub below: u32,
     /// 1/(1 − p), for what is kept.
     pub scale: f32,
-    pub counter: u64,
+    pub counter: In<u64>,
     pub key: u64,
 }
 
 impl Draws {
     /// Keeps everything.
-    pub const NONE: Draws = Draws { below: 0, scale: 1.0, counter: 0, key: 0 };
+    pub const NONE: Draws = Draws { below: 0, scale: 1.0, counter: In::NULL, key: 0 };
 }
 
 /// Dropout of every element, or `x` itself where there is none.
 pub fn dropout(tape: &Tape, x: &Var, dropout: Option<Dropout>) -> Result<Var> {
     let Some(dropout) = dropout else { return Ok(x.clone()) };
     if !x.value().device().is_cpu() {
-        return Ok(tape.record(dropout.launch(x.value())?, &[x], move |dy| Ok(vec![Some(dropout.launch(dy)?)])));
+        let y = dropout.launch(x.value())?;
+        return Ok(tape.record(y, &[x], move |dy| Ok(vec![Some(dropout.launch(dy)?)])));
     }
     let value = with_real!(x.dtype(), F => dropout.apply::<F>(x.value()));
     Ok(tape.record(value, &[x], move |dy| Ok(vec![Some(with_real!(dy.dtype(), F => dropout.apply::<F>(dy)))])))

@@ -1,4 +1,5 @@
-//! Mean over the rows of each sample: y[b, :] = Σ_{t < T_b} x[b, t, :]/T_b; dx[b, t, :] = dy[b, :]/T_b.
+//! Mean over the rows of each sample: y[b, :] = Σ_{t < T_b} x[b, t, :]/T_b; dx[b, t, :] = dy[b, :]/T_b. Rows that only fill up
+//! (of no sample) have no part in it and gradient 0.
 
 use super::{Case, Input, Ragged, rowwise};
 use crate::device::{Launch, PoolVec, Real, kernels};
@@ -10,7 +11,7 @@ use crate::{with_real, with_storage};
 /// x [ΣT, d] → [B, d]; every sample has at least one row.
 pub fn mean_pool(tape: &Tape, x: &Var, rows: &Ragged) -> Result<Var> {
     let d = x.value().cols();
-    if x.shape() != [rows.total(), d] || (0..rows.batch()).any(|b| rows.length(b) == 0) {
+    if x.shape() != [rows.total(), d] || (0..rows.samples()).any(|b| rows.length(b) == 0) {
         let got = format!("{:?}", x.shape());
         return Err(Error::op("mean_pool", "x", format!("[{}, {d}], no empty sample", rows.total()), got));
     }
@@ -19,7 +20,7 @@ pub fn mean_pool(tape: &Tape, x: &Var, rows: &Ragged) -> Result<Var> {
     }
     let value = with_real!(x.dtype(), F => {
         let source = x.value().as_slice::<F>();
-        let mut y = PoolVec::<F>::zeros(rows.batch() * d);
+        let mut y = PoolVec::<F>::zeros(rows.samples() * d);
         for (b, mean) in y.chunks_exact_mut(d).enumerate() {
             for row in source[rows.range(b).start * d..rows.range(b).end * d].chunks_exact(d) {
                 mean.iter_mut().zip(row).for_each(|(m, &x)| *m += x);
@@ -27,7 +28,7 @@ pub fn mean_pool(tape: &Tape, x: &Var, rows: &Ragged) -> Result<Var> {
             let scale = F::of(1.0 / rows.length(b) as f64);
             mean.iter_mut().for_each(|m| *m *= scale);
         }
-        Tensor::from_pool(&[rows.batch(), d], y)
+        Tensor::from_pool(&[rows.samples(), d], y)
     });
     let rows = rows.clone();
     Ok(tape.record(value, &[x], move |dy| {
@@ -39,6 +40,7 @@ pub fn mean_pool(tape: &Tape, x: &Var, rows: &Ragged) -> Result<Var> {
                     row.iter_mut().zip(mean).for_each(|(x, &g)| *x = g * scale);
                 }
             }
+            dx[rows.end() * d..].fill(F::ZERO);
             Tensor::from_pool(&[rows.total(), d], dx)
         }))])
     }))
@@ -48,7 +50,7 @@ pub fn mean_pool(tape: &Tape, x: &Var, rows: &Ragged) -> Result<Var> {
 const WIDTH: usize = 64;
 
 fn launch(tape: &Tape, x: &Var, rows: &Ragged) -> Result<Var> {
-    let (batch, total, d) = (rows.batch(), rows.total(), x.value().cols());
+    let (batch, total, d) = (rows.samples(), rows.total(), x.value().cols());
     let device = x.value().device().clone();
     let offsets = rows.on(&device)?;
     let mut y = Tensor::uninit_on(&device, &[batch, d], x.dtype())?;
@@ -68,8 +70,12 @@ fn launch(tape: &Tape, x: &Var, rows: &Ragged) -> Result<Var> {
 pub fn cases() -> Vec<Case> {
     let rows = Ragged::from_lengths([3, 1, 4]);
     let long = Ragged::from_lengths([70, 33]);
+    let filled = Ragged::filled(&[3, 1, 4], 13);
     vec![
         Case::new("mean_pool", vec![Input::new(&[8, 3])], move |t, v| mean_pool(t, &v[0], &rows)),
+        Case::new("mean_pool beside rows of no sample", vec![Input::new(&[13, 3])], move |t, v| {
+            mean_pool(t, &v[0], &filled)
+        }),
         Case::new("mean_pool of many rows", vec![Input::new(&[103, 72])], move |t, v| mean_pool(t, &v[0], &long)),
     ]
 }

@@ -1,4 +1,4 @@
-//! Rows of a batch whose samples have different lengths, packed without padding.
+//! Rows of a batch whose samples have different lengths, packed without padding between them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,21 +6,25 @@ use std::sync::Arc;
 use crate::device::{Device, Memory, Mirrored, kernels};
 use crate::error::Result;
 
-/// Where each sample's rows lie in a packed [ΣT, features] tensor: sample `b` owns rows `offsets[b]..offsets[b+1]`.
+/// Where each group's rows lie in a packed [ΣT, features] tensor: group `b` owns rows `offsets[b]..offsets[b+1]`. Each sample is
+/// a group; rows at the end that belong to none, and only fill a batch up to a size that recurs, are a last group of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ragged {
     offsets: Mirrored<u32>,
+    samples: usize,
+    longest: usize,
 }
 
 impl Ragged {
     /// Samples of the given lengths, one after the other.
     pub fn from_lengths(lengths: impl IntoIterator<Item = usize>) -> Self {
-        let mut offsets = vec![0];
+        let (mut offsets, mut longest) = (vec![0], 0);
         offsets.extend(lengths.into_iter().scan(0usize, |end, n| {
             *end += n;
+            longest = longest.max(n);
             Some(u32::try_from(*end).expect("a batch has fewer than 2³² rows"))
         }));
-        Ragged { offsets: offsets.into() }
+        Ragged { samples: offsets.len() - 1, longest, offsets: offsets.into() }
     }
 
     /// `batch` samples of `length` rows each.
@@ -28,32 +32,58 @@ impl Ragged {
         Self::from_lengths(std::iter::repeat_n(length, batch))
     }
 
-    /// Number of samples.
+    /// Samples of the given lengths and rows that fill up to `total`.
+    pub fn filled(lengths: &[usize], total: usize) -> Self {
+        let rest = total - lengths.iter().sum::<usize>();
+        let mut rows = Self::from_lengths(lengths.iter().copied().chain([rest]));
+        rows.samples = lengths.len();
+        rows
+    }
+
+    /// Any `samples` of at least one and at most `longest` rows, filled up to `total`: their offsets are what `offsets`, memory of
+    /// a device, holds when a kernel reads it.
+    pub fn placed(samples: usize, total: usize, longest: usize, offsets: Memory) -> Self {
+        let lengths = std::iter::repeat_n(1, samples).chain([total - samples]);
+        let host = Self::from_lengths(lengths).offsets.to_vec();
+        Ragged { samples, longest, offsets: Mirrored::placed(host, offsets) }
+    }
+
+    /// Number of groups.
     pub fn batch(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// Rows of all samples together.
+    /// Number of samples: the groups, but for that of rows which only fill up.
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// Rows of all groups together.
     pub fn total(&self) -> usize {
         self.offsets[self.batch()] as usize
     }
 
-    /// Rows of sample `b`.
+    /// First row of no sample.
+    pub fn end(&self) -> usize {
+        self.offsets[self.samples] as usize
+    }
+
+    /// Rows of group `b`.
     pub fn range(&self, b: usize) -> Range<usize> {
         self.offsets[b] as usize..self.offsets[b + 1] as usize
     }
 
-    /// Length of sample `b`.
+    /// Length of group `b`.
     pub fn length(&self, b: usize) -> usize {
         self.range(b).len()
     }
 
-    /// Longest sample.
+    /// Longest group, or the most that one may have.
     pub fn longest(&self) -> usize {
-        (0..self.batch()).map(|b| self.length(b)).max().unwrap_or(0)
+        self.longest
     }
 
-    /// Offsets (`u32`, one more than there are samples) on `device`. Equal lengths are written by a kernel, without reading
+    /// Offsets (`u32`, one more than there are groups) on `device`. Equal lengths are written by a kernel, without reading
     /// host memory: such a batch can be made within a recorded step.
     pub fn on(&self, device: &Device) -> Result<Arc<Memory>> {
         let length = self.offsets.get(1).map_or(0, |&end| end);

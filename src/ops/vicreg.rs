@@ -8,7 +8,7 @@
 
 use super::gram::{TILE, gram};
 use super::{Case, Input};
-use crate::device::{DType, Launch, PoolVec, Real, kernels};
+use crate::device::{DType, Launch, Out, PoolVec, Real, kernels};
 use crate::error::{Error, Result};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
@@ -125,20 +125,41 @@ pub struct Vicreg {
 
 enum Terms {
     Host(VicregTerms),
-    /// Loss, invariance, variance, covariance.
-    Device(Tensor),
+    Device {
+        /// Loss, invariance, variance, covariance.
+        terms: Tensor,
+        /// Centred sum of squares of each column of both sides [2, D].
+        square: Tensor,
+        rows: usize,
+    },
 }
+
+/// Numbers that [`Vicreg::report`] writes.
+pub const REPORTED: usize = 7;
 
 impl Vicreg {
     /// The unweighted terms; waits for a device.
     pub fn terms(&self) -> Result<VicregTerms> {
         match &self.terms {
             Terms::Host(terms) => Ok(*terms),
-            Terms::Device(all) => {
-                let all = all.to_host()?.to_f64();
+            Terms::Device { terms, .. } => {
+                let all = terms.to_host()?.to_f64();
                 Ok(VicregTerms { invariance: all[1], variance: all[2], covariance: all[3] })
             }
         }
+    }
+}
+
+impl Vicreg {
+    /// Writes loss, invariance, variance, covariance, the mean standard deviation of x's columns and of y's, and the gradient's
+    /// `norm` (one f32) to [`REPORTED`] numbers of the device.
+    pub fn report(&self, norm: &Tensor, to: Out<f32>) -> Result<()> {
+        let Terms::Device { terms, square, rows } = &self.terms else {
+            return Err(Error::op("vicreg", "report", "a loss of a device", "one of the CPU"));
+        };
+        let (rows, columns) = (*rows as i32, square.cols() as i32);
+        let one = terms.device().launch(1);
+        kernels::vicreg::figures(one, terms.input(), square.input(), norm.input(), to, rows, columns)
     }
 }
 
@@ -236,19 +257,20 @@ fn launch(tape: &Tape, x: &Var, y: &Var, spec: &VicregSpec, inv_over: f64, var_o
         spec.covariance * 4.0 / (m * m * width),
     ]
     .map(|weight| weight as f32);
+    let squared = square.clone();
     let loss = tape.record(terms.view(0, &[]), &[x, y], move |dloss| {
         let mut dx = Tensor::uninit_on(&device, x_value.shape(), x_value.dtype())?;
         let mut dy = Tensor::uninit_on(&device, y_value.shape(), y_value.dtype())?;
         let grid = Launch::grid(&device, [blocks, 2, n.div_ceil(ROWS)]);
         with_storage!(x_value.dtype(), T => {
             kernels::vicreg::backward::<T>(
-                grid, dloss.input(), x_value.input(), y_value.input(), mean.input(), square.input(), grams.input(),
+                grid, dloss.input(), x_value.input(), y_value.input(), mean.input(), squared.input(), grams.input(),
                 dx.output(), dy.output(), weights[0], weights[1], weights[2], epsilon, rows, columns,
             )?;
         });
         Ok(vec![Some(dx), Some(dy)])
     });
-    Ok(Vicreg { loss, terms: Terms::Device(terms) })
+    Ok(Vicreg { loss, terms: Terms::Device { terms, square, rows: n } })
 }
 
 /// Configurations for the gradient suite.

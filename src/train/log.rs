@@ -62,6 +62,9 @@ pub struct TrainRecord {
     pub samples_per_second: f64,
     /// Expected seconds to the end of training.
     pub eta_seconds: f64,
+    /// Most bytes of the device's memory in use at once so far; absent on the CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_bytes: Option<u64>,
 }
 
 /// One evaluation.

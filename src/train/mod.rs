@@ -13,12 +13,14 @@
 pub mod batches;
 pub mod checkpoint;
 pub mod corpus;
+pub mod inputs;
 pub mod log;
 pub mod meta;
 pub mod progress;
 pub mod run;
 pub mod signal;
 pub mod step;
+pub mod stepper;
 pub mod study;
 pub mod tensor_file;
 pub mod tensorboard;

@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,11 +9,14 @@ use super::checkpoint;
 use super::log::{EvalRecord, MetricsLog, Record, TrainRecord};
 use super::meta::{Best, Meta};
 use super::progress::{Pace, TrainProgress};
-use super::step;
+use super::step::{self, Figures};
+use super::stepper::{BEHIND, Recipe, Stepper};
 use super::study::Study;
 use super::tensor_file::NamedTensor;
 use crate::config::{CONFIG_FILE, Config};
 use crate::data::maestro::Split;
+use crate::data::segments::Segment;
+use crate::device::{Device, Ticket};
 use crate::error::{Error, Result};
 use crate::eval::canonical;
 use crate::eval::pools::Protocol;
@@ -42,6 +46,10 @@ impl Config {
 struct Trainer {
     study: Study,
     adam: Optimizer,
+    /// Makes the steps where parameters are on a device that is not the CPU.
+    stepper: Option<Stepper>,
+    /// Steps made whose figures have not been looked at.
+    open: VecDeque<Made>,
     schedule: Schedule,
     order: Order,
     best: Option<Best>,
@@ -49,8 +57,8 @@ struct Trainer {
     run: PathBuf,
 }
 
-/// Trains as `config` says, from the start, into `config.out`; stops early and saves when `stop` is set.
-pub fn start(config: Config, stop: &AtomicBool) -> Result<Outcome> {
+/// Trains as `config` says on `device`, from the start, into `config.out`; stops early and saves when `stop` is set.
+pub fn start(config: Config, device: &Device, stop: &AtomicBool) -> Result<Outcome> {
     let run = config.out.clone();
     if checkpoint::exists(&run) {
         let text = format!(
@@ -59,12 +67,12 @@ pub fn start(config: Config, stop: &AtomicBool) -> Result<Outcome> {
         );
         return Err(Error::Usage(text));
     }
-    begin(&run, config, stop)
+    begin(&run, config, device, stop)
 }
 
 /// Trains into the run folder `run` from the first step.
-fn begin(run: &Path, config: Config, stop: &AtomicBool) -> Result<Outcome> {
-    let mut study = Study::new(config)?;
+fn begin(run: &Path, config: Config, device: &Device, stop: &AtomicBool) -> Result<Outcome> {
+    let mut study = Study::new(config, device)?;
     if let Some(init) = &study.config.init {
         let mut file = checkpoint::load_model(init)?.tensors;
         let taken = study.parameters.load_some(&mut file)?;
@@ -80,14 +88,14 @@ fn begin(run: &Path, config: Config, stop: &AtomicBool) -> Result<Outcome> {
 /// Goes on with the run in folder `run` from its newest complete checkpoint, or from the start where it was killed before
 /// the first; `config` is the run's own, adjusted at most
 /// in what does not change the result.
-pub fn resume(run: &Path, config: Config, stop: &AtomicBool) -> Result<Outcome> {
+pub fn resume(run: &Path, config: Config, device: &Device, stop: &AtomicBool) -> Result<Outcome> {
     if !checkpoint::reached(run)? {
         say("the run had not saved anything yet: it starts again");
-        return begin(run, config, stop);
+        return begin(run, config, device, stop);
     }
     let mut saved = checkpoint::resume(run)?;
     saved.warnings.iter().for_each(|warning| say(warning));
-    let mut study = Study::new(config)?;
+    let mut study = Study::new(config, device)?;
     study.parameters.load(&mut saved.model)?;
     saved.model.finish()?;
     let log = MetricsLog::resume(run, saved.meta.step)?;
@@ -113,6 +121,22 @@ pub fn resume(run: &Path, config: Config, stop: &AtomicBool) -> Result<Outcome> 
 const FIRST_MOMENT: &str = "m/";
 const SECOND_MOMENT: &str = "v/";
 
+/// A step that is made.
+struct Made {
+    /// Lacks the figures.
+    record: TrainRecord,
+    figures: Found,
+    /// What it was made of, for messages.
+    segments: Vec<Segment>,
+}
+
+/// A step's figures.
+enum Found {
+    Now(Figures),
+    /// On their way from a device.
+    Later(Ticket),
+}
+
 impl Trainer {
     fn new(study: Study, log: MetricsLog, run: PathBuf) -> Result<Self> {
         let config = &study.config;
@@ -132,6 +156,16 @@ impl Trainer {
             weight_decay: config.weight_decay,
         };
         let adam = Optimizer::new(spec, &study.parameters)?;
+        let recipe = Recipe {
+            loss: config.vicreg.spec(),
+            dropout: config.dropout as f32,
+            seed: config.seed,
+            clip: config.clip,
+            max_notes: config.midi.max_notes,
+            record: config.cuda.graph,
+        };
+        let device = study.parameters.device();
+        let stepper = if device.is_cpu() { None } else { Some(Stepper::new(device, recipe)?) };
         say(&format!(
             "{}: {} parameters, {} training performances, {} steps an epoch, {total_steps} in all",
             config.arm,
@@ -139,7 +173,7 @@ impl Trainer {
             performances,
             steps_per_epoch
         ));
-        Ok(Trainer { study, adam, schedule, order, best: None, log, run })
+        Ok(Trainer { study, adam, stepper, open: VecDeque::new(), schedule, order, best: None, log, run })
     }
 
     /// Steps `done..total`, with an evaluation and a checkpoint whenever one is due.
@@ -153,25 +187,28 @@ impl Trainer {
             let Some(batch) = loader.next_batch() else {
                 return Err(Error::op("train", "loader", format!("a batch for step {step}"), "a dead worker thread"));
             };
-            let mut record = self.step(step, batch)?;
+            self.step(step, batch)?;
             let made = step + 1;
-            (record.samples_per_second, record.eta_seconds) = pace.step(made);
-            progress.step(&record);
-            if made % config.log.every as u64 == 0 || made == total {
-                self.log.write(&Record::Train(record.clone()))?;
-            }
             let epoch_ends = made % per_epoch == 0 || made == total;
-            let epoch = made.div_ceil(per_epoch);
-            let due = config.eval.every > 0 && (epoch % config.eval.every as u64 == 0 || made == total);
-            if epoch_ends
-                && due
-                && let Some(s) = self.validate(made, record.epoch)?
-            {
-                progress.evaluated(record.epoch, s, self.best.map_or(s, |b| b.s));
-            }
-            let stopping = stop.load(Ordering::Relaxed);
             let every = config.checkpoint.every as u64;
             let save = if every == 0 { epoch_ends } else { made % every == 0 || made == total };
+            // A device goes on while the figures of its last steps are on their way; before anything is saved or evaluated they
+            // are looked at, so that no checkpoint holds what came after a step that diverged.
+            let behind = if self.stepper.is_none() || epoch_ends || save { 0 } else { BEHIND };
+            self.settle(behind, &mut pace, &mut progress)?;
+            let epoch = made.div_ceil(per_epoch);
+            let due = config.eval.every > 0 && (epoch % config.eval.every as u64 == 0 || made == total);
+            let passed = made as f64 / per_epoch as f64;
+            if epoch_ends
+                && due
+                && let Some(s) = self.validate(made, passed)?
+            {
+                progress.evaluated(passed, s, self.best.map_or(s, |b| b.s));
+            }
+            let stopping = stop.load(Ordering::Relaxed);
+            if stopping {
+                self.settle(0, &mut pace, &mut progress)?;
+            }
             if save || stopping {
                 self.save(made)?;
             }
@@ -184,51 +221,87 @@ impl Trainer {
                 return Ok(Outcome::Stopped(made));
             }
         }
+        let device = self.study.parameters.device();
+        if let (Some(peak), Some(reserved)) = (device.peak_bytes(), device.reserved_bytes()) {
+            say(&format!("memory of the device: {} MiB in use at most, {} MiB reserved", peak >> 20, reserved >> 20));
+        }
         Ok(Outcome::Finished)
     }
 
-    /// One optimizer step.
-    fn step(&mut self, step: u64, batch: Batch) -> Result<TrainRecord> {
+    /// One optimizer step, to be settled.
+    fn step(&mut self, step: u64, batch: Batch) -> Result<()> {
         let Study { config, model, parameters, .. } = &mut self.study;
-        let mode = Mode::Train { dropout: config.dropout as f32, seed: config.seed, step };
-        let passed = step::pass(model, parameters, (&batch.audio, &batch.midi), &config.vicreg.spec(), mode)?;
-        let found = passed.figures()?;
         let record = TrainRecord {
             step: step + 1,
             epoch: (step + 1) as f64 / self.schedule.steps_per_epoch as f64,
             lr: config.lr * self.schedule.multiplier(step),
-            loss: found.loss,
-            inv: found.terms.invariance,
-            var: found.terms.variance,
-            cov: found.terms.covariance,
-            grad_norm: found.grad_norm,
-            std_audio: found.std_audio,
-            std_midi: found.std_midi,
             ..TrainRecord::default()
         };
-        if !found.is_finite() {
-            return Err(self.diverged(step, &record, &batch));
+        let inputs = (&batch.audio, &batch.midi);
+        let figures = match &mut self.stepper {
+            Some(stepper) => {
+                Found::Later(stepper.step(model, parameters, &mut self.adam, inputs, (step, record.lr))?)
+            }
+            None => {
+                let mode = Mode::Train { dropout: config.dropout as f32, seed: config.seed, step };
+                let passed = step::pass(model, parameters, inputs, &config.vicreg.spec(), mode)?;
+                let figures = passed.figures()?;
+                if figures.is_finite() {
+                    passed.apply(parameters, &mut self.adam, record.lr, config.clip)?;
+                }
+                Found::Now(figures)
+            }
+        };
+        self.open.push_back(Made { record, figures, segments: batch.segments });
+        Ok(())
+    }
+
+    /// Looks at the figures of all steps but the last `behind`: shows and logs them, and ends training where one diverged.
+    fn settle(&mut self, behind: usize, pace: &mut Pace, progress: &mut TrainProgress) -> Result<()> {
+        while self.open.len() > behind
+            && let Some(Made { mut record, figures, segments }) = self.open.pop_front()
+        {
+            let found = match (figures, &mut self.stepper) {
+                (Found::Now(figures), _) => figures,
+                (Found::Later(ticket), Some(stepper)) => stepper.figures(ticket)?,
+                (Found::Later(_), None) => return Err(Error::op("train", "figures", "a device's", "none")),
+            };
+            record.loss = found.loss;
+            record.inv = found.terms.invariance;
+            record.var = found.terms.variance;
+            record.cov = found.terms.covariance;
+            record.grad_norm = found.grad_norm;
+            record.std_audio = found.std_audio;
+            record.std_midi = found.std_midi;
+            record.device_bytes = self.study.parameters.device().peak_bytes().map(|bytes| bytes as u64);
+            if !found.is_finite() {
+                return Err(self.diverged(&record, &segments));
+            }
+            (record.samples_per_second, record.eta_seconds) = pace.step(record.step);
+            progress.step(&record);
+            if record.step % self.study.config.log.every as u64 == 0 || record.step == self.schedule.total_steps {
+                self.log.write(&Record::Train(record))?;
+            }
         }
-        passed.apply(parameters, &mut self.adam, record.lr, config.clip)?;
-        Ok(record)
+        Ok(())
     }
 
     /// The error of a step whose loss or gradient is not a number, with its batch; also noted in the log.
-    fn diverged(&mut self, step: u64, record: &TrainRecord, batch: &Batch) -> Error {
+    fn diverged(&mut self, record: &TrainRecord, segments: &[Segment]) -> Error {
         let dataset = self.study.assembler.dataset();
-        let names = batch.segments.iter().map(|s| {
+        let names = segments.iter().map(|s| {
             let performance = &dataset.performances[s.performance as usize];
             format!("{} – {} at {} s", performance.composer, performance.title, s.start)
         });
         let message = format!(
             "step {}: loss {}, gradient norm {}: training has diverged, and the last checkpoint is kept in {}; the batch: {}",
-            step + 1,
+            record.step,
             record.loss,
             record.grad_norm,
             self.run.display(),
             names.collect::<Vec<_>>().join("; ")
         );
-        let event = Record::Event { step, message: message.clone() };
+        let event = Record::Event { step: record.step - 1, message: message.clone() };
         match self.log.write(&event).and_then(|()| self.log.sync()) {
             Ok(()) => Error::Diverged(message),
             Err(error) => Error::Diverged(format!("{message} (and the log could not be written: {error})")),

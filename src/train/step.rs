@@ -1,10 +1,11 @@
 //! One optimizer step: forward, loss, backward, clipping, AdamW.
 
-use crate::error::Result;
+use crate::device::{In, Lane, Memory, Mirrored, Out};
+use crate::error::{Error, Result};
 use crate::model::{AudioBatch, MidiBatch, Model};
 use crate::nn::{Context, FlatGradients, Mode, Parameters};
 use crate::ops::vicreg::{Vicreg, VicregSpec, VicregTerms, vicreg};
-use crate::optim::Optimizer;
+use crate::optim::{DeviceAdamW, Optimizer};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
 
@@ -38,14 +39,32 @@ impl Figures {
     }
 }
 
+/// Numbers that [`Passed::report`] writes and [`Figures::reported`] takes.
+pub use crate::ops::vicreg::REPORTED;
+
+impl Figures {
+    /// What [`Passed::report`] wrote.
+    pub fn reported(numbers: [f32; REPORTED]) -> Self {
+        let [loss, invariance, variance, covariance, std_audio, std_midi, grad_norm] = numbers.map(f64::from);
+        Figures { loss, terms: VicregTerms { invariance, variance, covariance }, std_audio, std_midi, grad_norm }
+    }
+}
+
 impl Passed {
     /// Reads the numbers; waits for a device.
     pub fn figures(&self) -> Result<Figures> {
+        if let Some(norm) = self.gradients.device_norm() {
+            let to = Memory::uninit(norm.device(), REPORTED * 4)?;
+            self.report(to.output(0))?;
+            let mut numbers = [0.0; REPORTED];
+            to.read(0, &mut numbers)?;
+            return Ok(Figures::reported(numbers));
+        }
         Ok(Figures {
-            loss: self.loss.loss.value().to_host()?.item(),
+            loss: self.loss.loss.value().item(),
             terms: self.loss.terms()?,
-            std_audio: spread(&self.audio.to_host()?),
-            std_midi: spread(&self.midi.to_host()?),
+            std_audio: spread(&self.audio),
+            std_midi: spread(&self.midi),
             grad_norm: self.gradients.norm()?,
         })
     }
@@ -60,10 +79,30 @@ impl Passed {
         &self.gradients
     }
 
+    /// Writes the numbers to [`REPORTED`] f32 of the device; waits for nothing.
+    pub fn report(&self, to: Out<f32>) -> Result<()> {
+        let norm = self.gradients.device_norm();
+        self.loss.report(norm.ok_or_else(|| Error::op("report", "pass", "of a device", "of the CPU"))?, to)
+    }
+
     /// Updates the parameters: the gradient clipped to norm `clip` (0 = not), rate `lr`. Waits for nothing: a device leaves
     /// everything as it is where the gradient's norm is not finite.
     pub fn apply(&self, parameters: &mut Parameters, adam: &mut Optimizer, lr: f64, clip: f64) -> Result<()> {
         adam.update(parameters, &self.gradients, lr, clip)
+    }
+
+    /// As [`Passed::apply`] on a device, at the rates of [`DeviceAdamW::advance`] in device memory: nothing of the host is read.
+    pub fn apply_at(
+        &self,
+        rates: In<f32>,
+        parameters: &mut Parameters,
+        adam: &mut DeviceAdamW,
+        clip: f64,
+    ) -> Result<()> {
+        match &self.gradients {
+            FlatGradients::Device { values, norm } => adam.apply(parameters, values, norm, rates, clip),
+            FlatGradients::Host { .. } => Err(Error::op("apply", "gradients", "of a device", "of the CPU")),
+        }
     }
 }
 
@@ -72,21 +111,50 @@ impl Passed {
 pub fn pass(
     model: &Model,
     parameters: &mut Parameters,
-    (audio, midi): (&AudioBatch, &MidiBatch),
+    batch: (&AudioBatch, &MidiBatch),
     loss: &VicregSpec,
     mode: Mode,
 ) -> Result<Passed> {
+    pass_counting(model, parameters, batch, loss, mode, None)
+}
+
+/// As [`pass`], with the dropout counter in memory that changes from step to step. Within a [step](crate::device::Device::step) audio runs on the main
+/// lane and MIDI beside it.
+pub fn pass_counting(
+    model: &Model,
+    parameters: &mut Parameters,
+    (audio, midi): (&AudioBatch, &MidiBatch),
+    loss: &VicregSpec,
+    mode: Mode,
+    counter: Option<Mirrored<u64>>,
+) -> Result<Passed> {
+    let device = parameters.device().clone();
     let tape = Tape::recording();
-    let cx = Context::new(&tape, parameters, mode);
+    let mut cx = Context::new(&tape, parameters, mode);
+    if let Some(counter) = counter {
+        cx = cx.counting_from(counter);
+    }
+    // Both lanes read it.
+    cx.place_counter(&device)?;
+    let beside = device.is_in_step();
+    if beside {
+        device.fork()?;
+    }
     let audio = model.embed_audio(&cx, audio)?;
+    if beside {
+        device.switch(Lane::Side);
+    }
     let midi = model.embed_midi(&cx, midi)?;
+    if beside {
+        device.join()?;
+    }
     let loss = vicreg(&tape, &audio, &midi, loss)?;
     let done = cx.finish();
-    let one = Tensor::one_on(loss.loss.value().device(), loss.loss.dtype())?;
+    let one = Tensor::one_on(&device, loss.loss.dtype())?;
     let mut gradients = tape.backward(&loss.loss, one)?;
     let gradients = parameters.gather(&done.vars, &mut gradients)?;
     let passed = Passed { loss, audio: audio.value().clone(), midi: midi.value().clone(), gradients };
-    if !parameters.device().is_cpu() || passed.figures()?.is_finite() {
+    if !device.is_cpu() || passed.figures()?.is_finite() {
         done.update_running_statistics(parameters, passed.gradients.device_norm())?;
     }
     Ok(passed)
@@ -103,3 +171,6 @@ fn spread(embeddings: &Tensor) -> f64 {
     };
     (0..d).map(deviation).sum::<f64>() / d as f64
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -10,7 +10,7 @@ use crate::arms::{self, Arm};
 use crate::config::Config;
 use crate::data::maestro::Split;
 use crate::data::segments::Segment;
-use crate::device::DType;
+use crate::device::{DType, Device};
 use crate::error::Result;
 use crate::eval::pools::Item;
 use crate::eval::retrieval::Embeddings;
@@ -58,19 +58,23 @@ impl Embedded {
 }
 
 impl Study {
-    /// A freshly initialised model of `config` over its data.
-    pub fn new(config: Config) -> Result<Study> {
+    /// A freshly initialised model of `config` on `device`, over its data.
+    pub fn new(config: Config, device: &Device) -> Result<Study> {
         let arm = arms::find(&config.arm)?;
+        let dtype = config.precision.on(device)?;
         let dataset = corpus::open(&config)?;
-        let (model, parameters) = Model::new(arm, &ModelSpec::from_config(&config), config.seed, DType::F32);
+        let (model, mut parameters) = Model::new(arm, &ModelSpec::from_config(&config), config.seed, DType::F32);
+        if !device.is_cpu() {
+            parameters = parameters.to_device(device, dtype)?;
+        }
         let assembler = Arc::new(Assembler::new(dataset, arm, config.stft.padding, config.midi.max_notes));
         Ok(Study { config, arm, model, parameters, assembler })
     }
 
-    /// The model a run published (its best), over the data of `config` (the run's own, possibly adjusted).
-    pub fn open(run: &Path, config: Config) -> Result<Study> {
+    /// The model a run published (its best), on `device`, over the data of `config` (the run's own, possibly adjusted).
+    pub fn open(run: &Path, config: Config, device: &Device) -> Result<Study> {
         let ModelFile { mut tensors, .. } = checkpoint::load_model(run)?;
-        let mut study = Study::new(config)?;
+        let mut study = Study::new(config, device)?;
         study.parameters.load(&mut tensors)?;
         tensors.finish()?;
         Ok(study)

@@ -1,23 +1,38 @@
 //! An NVIDIA GPU through its driver, loaded at run time: the same binary runs where there is none.
 
+mod graph;
+mod memory;
+mod staging;
+mod streams;
+
 use std::ffi::c_void;
+use std::sync::atomic::AtomicU8;
 use std::sync::{Mutex, OnceLock};
 
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
+use super::heap::Heap;
 use super::kernels;
-use super::launch::{Argument, Entry};
+use super::launch::Entry;
 use crate::error::{Error, Result};
+pub(super) use graph::Graph;
+pub(super) use staging::{Arrival, Pinned, Slot};
+use streams::Streams;
 
 /// Shared memory that a kernel may use without being asked for more.
 const DEFAULT_SHARED: u32 = 48 * 1024;
+/// The kernels are built for this compute capability and later ones.
+const CAPABILITY: (i32, i32) = (8, 0);
 
-/// A GPU: its context, its stream and the kernels loaded so far.
+/// A GPU: its context, its streams, its memory and the kernels loaded so far.
 pub struct Cuda {
     device: sys::CUdevice,
     context: sys::CUcontext,
-    stream: sys::CUstream,
+    streams: Streams,
+    /// The current [`super::Lane`], for whoever does not hold the heap.
+    lane: AtomicU8,
+    heap: Mutex<Heap>,
     modules: Vec<OnceLock<Handle<sys::CUmodule>>>,
     functions: Vec<OnceLock<Handle<sys::CUfunction>>>,
     loading: Mutex<()>,
@@ -68,11 +83,28 @@ impl Cuda {
         let context = driver("open a context", unsafe { result::primary_ctx::retain(device) })?;
         // SAFETY: the context is live.
         driver("enter the context", unsafe { result::ctx::set_current(context) })?;
-        let stream = driver("make a stream", result::stream::create(result::stream::StreamKind::NonBlocking))?;
-        let locks = |n| std::iter::repeat_with(OnceLock::new).take(n).collect();
         let functions = std::iter::repeat_with(OnceLock::new).take(kernels::ENTRIES).collect();
-        let modules = locks(kernels::MODULES.len());
-        Ok(Cuda { device, context, stream, modules, functions, loading: Mutex::new(()) })
+        let modules = std::iter::repeat_with(OnceLock::new).take(kernels::MODULES.len()).collect();
+        let (streams, lane, heap) = (Streams::new()?, AtomicU8::new(0), Mutex::default());
+        let gpu = Cuda { device, context, streams, lane, heap, modules, functions, loading: Mutex::new(()) };
+        gpu.check()?;
+        Ok(gpu)
+    }
+
+    /// Whether the GPU and its driver can run the kernels: better said now than in the middle of a step.
+    fn check(&self) -> Result<()> {
+        let ((major, minor), (least, least_minor)) = (self.capability()?, CAPABILITY);
+        if (major, minor) < CAPABILITY {
+            let name = self.name()?;
+            let text = format!("{name} has compute capability {major}.{minor}, the kernels need {least}.{least_minor}");
+            return Err(failed(text));
+        }
+        self.module(0).map(drop).map_err(|error| match (error, driver_version()) {
+            (Error::Device { reason, .. }, Some((major, minor))) => failed(format!(
+                "{reason}; the driver supports CUDA up to {major}.{minor}: a newer driver may be needed"
+            )),
+            (error, _) => error,
+        })
     }
 
     /// Makes the context current on this thread.
@@ -106,67 +138,24 @@ impl Cuda {
         driver("read the GPU's memory", result::mem_get_info())
     }
 
-    pub(super) fn allocate(&self, bytes: usize) -> Result<u64> {
-        self.enter()?;
-        // SAFETY: stream-ordered: everything that uses the memory runs on this stream.
-        let result = unsafe { result::malloc_async(self.stream, bytes.max(1)) };
-        driver(&format!("allocate {bytes} bytes"), result)
-    }
-
-    /// Errors are dropped: a failed launch has already reported them.
-    pub(super) fn free(&self, address: u64) {
-        if self.enter().is_ok() {
-            // SAFETY: allocated above; freed in stream order.
-            let _ = unsafe { result::free_async(address, self.stream) };
-        }
-    }
-
-    pub(super) fn zero(&self, address: u64, bytes: usize) -> Result<()> {
-        self.enter()?;
-        // SAFETY: the caller owns the range.
-        driver("clear memory", unsafe { result::memset_d8_async(address, 0, bytes, self.stream) })
-    }
-
-    pub(super) fn upload(&self, address: u64, data: &[u8]) -> Result<()> {
-        self.enter()?;
-        // SAFETY: the caller checked the range; from pageable memory the call returns when `data` has been read.
-        driver("copy to the GPU", unsafe { result::memcpy_htod_async(address, data, self.stream) })
-    }
-
-    pub(super) fn download(&self, address: u64, data: &mut [u8]) -> Result<()> {
-        self.enter()?;
-        // SAFETY: the caller checked the range; synchronised before `data` is used.
-        driver("copy from the GPU", unsafe { result::memcpy_dtoh_async(data, address, self.stream) })?;
-        self.synchronize()
-    }
-
-    /// Waits for everything launched so far.
-    pub fn synchronize(&self) -> Result<()> {
-        self.enter()?;
-        // SAFETY: the stream lives as long as `self`.
-        driver("finish", unsafe { result::stream::synchronize(self.stream) })
-    }
-
     pub(super) fn launch(
         &self,
         entry: &'static Entry,
         blocks: [u32; 3],
         shared: u32,
-        arguments: &mut [Argument],
+        arguments: &mut [*mut c_void],
     ) -> Result<()> {
         self.enter()?;
         let function = self.function(entry)?;
-        let parameters = arguments.as_mut_ptr().cast::<*mut c_void>();
         // SAFETY: the arguments match the kernel: both come from one signature.
         let result = unsafe {
-            let parameters = std::slice::from_raw_parts_mut(parameters, arguments.len());
             result::launch_kernel(
                 function,
                 (blocks[0], blocks[1], blocks[2]),
                 (entry.threads, 1, 1),
                 shared,
-                self.stream,
-                parameters,
+                self.stream(),
+                arguments,
             )
         };
         driver(&format!("launch {}", entry.name()), result)
@@ -177,23 +166,26 @@ impl Cuda {
         if let Some(handle) = self.functions[entry.number].get() {
             return Ok(handle.0);
         }
-        let _one_at_a_time = self.loading.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let module = &kernels::MODULES[entry.module];
-        let loaded = match self.modules[entry.module].get() {
-            Some(handle) => handle.0,
-            None => {
-                let fatbin = module.fatbin.ok_or_else(|| failed("built without CUDA kernels"))?;
-                // SAFETY: a complete fatbin, which carries its own length.
-                let handle = unsafe { result::module::load_data(fatbin.as_ptr().cast()) };
-                let handle = driver(&format!("load the kernels of {}", module.name), handle)?;
-                self.modules[entry.module].get_or_init(|| Handle(handle)).0
-            }
-        };
+        let module = self.module(entry.module)?;
         // SAFETY: the module stays loaded.
-        let function = unsafe { result::module::get_function(loaded, entry.symbol.to_owned()) };
+        let function = unsafe { result::module::get_function(module, entry.symbol.to_owned()) };
         let function = driver(&format!("find {}", entry.name()), function)?;
         self.allow_shared(function)?;
         Ok(self.functions[entry.number].get_or_init(|| Handle(function)).0)
+    }
+
+    /// The kernels of one file, loaded at their first use.
+    fn module(&self, number: usize) -> Result<sys::CUmodule> {
+        let _one_at_a_time = self.loading.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(handle) = self.modules[number].get() {
+            return Ok(handle.0);
+        }
+        let module = &kernels::MODULES[number];
+        let fatbin = module.fatbin.ok_or_else(|| failed("built without CUDA kernels"))?;
+        // SAFETY: a complete fatbin, which carries its own length.
+        let handle = unsafe { result::module::load_data(fatbin.as_ptr().cast()) };
+        let handle = driver(&format!("load the kernels of {}", module.name), handle)?;
+        Ok(self.modules[number].get_or_init(|| Handle(handle)).0)
     }
 
     /// Lets a kernel have all the dynamic shared memory that its static shared memory leaves.
@@ -214,14 +206,21 @@ impl Cuda {
     }
 }
 
+/// Newest CUDA version that the driver supports.
+fn driver_version() -> Option<(i32, i32)> {
+    let mut version = 0;
+    // SAFETY: writes one integer.
+    let result = unsafe { sys::cuDriverGetVersion(&mut version) };
+    result.result().ok().map(|()| (version / 1000, version % 1000 / 10))
+}
+
 impl Drop for Cuda {
     fn drop(&mut self) {
         if self.synchronize().is_ok() {
-            // SAFETY: nothing runs any more and nothing else holds these handles.
-            unsafe {
-                let _ = result::stream::destroy(self.stream);
-                let _ = result::primary_ctx::release(self.device);
-            }
+            self.release_memory();
+            self.streams.destroy();
+            // SAFETY: nothing runs any more and nothing else holds the context.
+            let _ = unsafe { result::primary_ctx::release(self.device) };
         }
     }
 }

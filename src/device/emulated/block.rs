@@ -11,7 +11,7 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use super::POISON;
 use super::access::{Moment, Region};
 use super::hooks;
-use crate::device::launch::{Argument, Entry};
+use crate::device::launch::Entry;
 
 /// Threads of a warp.
 pub(super) const WARP: usize = 32;
@@ -177,7 +177,7 @@ impl Shuffle {
 
 impl Grid {
     /// Runs every block; the message of the first fault otherwise.
-    pub fn run(&self, memory: &mut BTreeMap<usize, Region>, arguments: &mut [Argument]) -> Result<(), String> {
+    pub fn run(&self, memory: &mut BTreeMap<usize, Region>, arguments: &mut [*mut c_void]) -> Result<(), String> {
         let name = self.entry.name();
         let entry = self.entry.emulated.ok_or_else(|| format!("{name} has no emulation: it is for Hopper GPUs"))?;
         if self.dynamic_shared > SHARED_LIMIT {
@@ -210,8 +210,8 @@ impl Grid {
 }
 
 /// The stretch of the caller's stack that holds the arguments' values.
-fn argument_values(arguments: &[Argument]) -> (usize, usize) {
-    let addresses = || arguments.iter().map(|a| a.0 as usize);
+fn argument_values(arguments: &[*mut c_void]) -> (usize, usize) {
+    let addresses = || arguments.iter().map(|&a| a as usize);
     (addresses().min().unwrap_or(0), addresses().max().map_or(0, |last| last + 128))
 }
 
@@ -282,11 +282,11 @@ impl<'a> Block<'a> {
     fn run_fibers(
         &mut self,
         entry: unsafe extern "C" fn(*mut *mut c_void),
-        arguments: &mut [Argument],
+        arguments: &mut [*mut c_void],
         thread_slot: *mut *const c_void,
         shuffle: &mut Shuffle,
     ) {
-        let pointers = arguments.as_mut_ptr().cast::<*mut c_void>();
+        let pointers = arguments.as_mut_ptr();
         for t in 0..self.threads.len() {
             let stack = STACKS.with_borrow_mut(Vec::pop);
             let stack = stack.unwrap_or_else(|| DefaultStack::new(STACK).expect("memory for the stacks of a block"));

@@ -4,7 +4,7 @@ use super::AttentionSpec;
 use crate::device::{DType, Launch, Out, kernels};
 use crate::error::{Error, Result};
 use crate::ops::Ragged;
-use crate::ops::dropout::{Draws, Dropout};
+use crate::ops::dropout::Draws;
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 use crate::with_storage;
@@ -93,7 +93,7 @@ fn forward(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec) -> Result<(
         )),
     };
     let (query_offsets, key_offsets) = (spec.queries.on(device)?, spec.keys.on(device)?);
-    let draws = spec.dropout.as_ref().map_or(Draws::NONE, Dropout::draws);
+    let draws = spec.dropout.as_ref().map_or(Ok(Draws::NONE), |dropout| dropout.draws(device))?;
     let grid = Launch::grid(device, [blocks * splits, heads, batch]).shared(tiling.shared);
     let [rows_, heads_, d_, splits_] = [rows, heads, d, splits].map(|n| n as i32);
     let scale = (std::f64::consts::LOG2_E / ((d / heads) as f64).sqrt()) as f32;
@@ -134,7 +134,7 @@ fn backward(
     let (mut dq, mut dk, mut dv) = (like(q)?, like(k)?, like(v)?);
     let mut dot = Tensor::uninit_on(device, &[heads, rows], DType::F32)?;
     let (query_offsets, key_offsets) = (spec.queries.on(device)?, spec.keys.on(device)?);
-    let draws = spec.dropout.as_ref().map_or(Draws::NONE, Dropout::draws);
+    let draws = spec.dropout.as_ref().map_or(Ok(Draws::NONE), |dropout| dropout.draws(device))?;
     let grid = |tiling: &Tiling, rows| Launch::grid(device, [tiling.blocks(rows), heads, batch]).shared(tiling.shared);
     let [rows_, heads_, d_] = [rows, heads, d].map(|n| n as i32);
     let scale = (1.0 / ((d / heads) as f64).sqrt()) as f32;
@@ -163,6 +163,7 @@ mod tests {
     use super::super::case;
     use super::*;
     use crate::device::Device;
+    use crate::ops::dropout::Dropout;
 
     /// Every width, several blocks and steps, rows of no 16-byte pieces, samples without queries or without keys.
     fn follows_the_cpu(device: &Device, dtype: DType, tolerance: f64) {

@@ -62,7 +62,7 @@ pub fn attention(tape: &Tape, q: &Var, k: &Var, v: &Var, spec: &AttentionSpec) -
 /// Calls `$call` for narrow heads in single precision, with their width as a constant, `$other` for the rest.
 macro_rules! by_width {
     ($dtype:expr, $width:expr, $spec:expr, $call:ident($($argument:expr),*), $other:expr) => {
-        match ($dtype, $width, $spec.dropout) {
+        match ($dtype, $width, &$spec.dropout) {
             (DType::F32, 16, None) => $call::<16>($($argument),*),
             (DType::F32, 32, None) => $call::<32>($($argument),*),
             _ => $other,
