@@ -4,7 +4,7 @@
 //!     cargo bench --bench step -- --device cuda [--dtype f32] [--json FILE] [ARM PRESET BATCH]
 //!
 //! On the CPU: best of a few runs, with the share of the matrix-product peak that this very run measured; 128 notes a segment. On a
-//! GPU: median over many steps, 64 to 192 notes a segment (128 on average), and the most memory the process held.
+//! GPU: median over many steps as training makes them, 64 to 192 notes a segment (128 on average), and the memory they hold.
 
 #[path = "support/device.rs"]
 mod device;
@@ -12,6 +12,7 @@ mod device;
 mod timing;
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ use descant::random::{Philox, site};
 use descant::tape::Tape;
 use descant::tensor::Tensor;
 use descant::train::step;
+use descant::train::stepper::{BEHIND, Recipe, Stepper};
 use descant::{Error, Result};
 use serde_json::{Value, json};
 
@@ -72,6 +74,9 @@ struct Arguments {
     /// How a GPU stores activations and matrices.
     #[arg(long, value_enum, default_value = "bf16")]
     dtype: Storage,
+    /// Kernel by kernel on a GPU, not as a CUDA graph.
+    #[arg(long)]
+    no_graph: bool,
     /// Milliseconds for each row on a GPU.
     #[arg(long, default_value_t = 2000)]
     budget: u64,
@@ -117,10 +122,7 @@ fn run(arguments: &Arguments, device: &Device) -> Result<()> {
             timed.push(on_cpu(row, peak)?);
         }
     } else {
-        println!(
-            "{:<8}{:<7}{:>6}{:>6}{:>12}{:>10}{:>14}{:>10}{:>12}{:>10}",
-            "arm", "preset", "batch", "", "step ms", "min ms", "launched ms", "samples/s", "TFLOP/s", "GB"
-        );
+        println!("arm     preset  batch            step ms    min ms  samples/s    TFLOP/s       GB");
         for row in &rows {
             timed.push(on_device(row, device, arguments)?);
         }
@@ -223,35 +225,42 @@ fn on_cpu(row: &Row, peak: f64) -> Result<Value> {
     }))
 }
 
+/// Steps as training makes them: the batch sent from the host, figures read behind, known shapes repeated as a CUDA graph.
 fn on_device(row: &Row, device: &Device, arguments: &Arguments) -> Result<Value> {
     let Row { arm: name, preset, batch, gflop } = *row;
-    let Setup { arm, config, mode, adam } = Setup::of(row)?;
-    let dtype = arguments.dtype.dtype();
+    let Setup { arm, config, adam, .. } = Setup::of(row)?;
     let used_before = used(device)?;
     let (model, parameters) = Model::new(arm, &ModelSpec::from_config(&config), 1, DType::F32);
-    let parameters = parameters.to_device(device, dtype)?;
+    let mut parameters = parameters.to_device(device, arguments.dtype.dtype())?;
+    let mut adam = Optimizer::new(adam, &parameters)?;
     let (audio, midi) = inputs(arm, lengths(batch));
-    let (audio, midi) = (audio.to_device(device, dtype)?, midi.to_device(device, dtype)?);
-    let state = RefCell::new((Optimizer::new(adam, &parameters)?, parameters));
-    let step = || {
-        let (adam, parameters) = &mut *state.borrow_mut();
-        let passed = step::pass(&model, parameters, (&audio, &midi), &config.vicreg.spec(), mode)?;
-        passed.apply(parameters, adam, 1e-4, 1.0)
+    let recipe = Recipe {
+        loss: config.vicreg.spec(),
+        dropout: config.dropout as f32,
+        seed: 1,
+        clip: 1.0,
+        max_notes: config.midi.max_notes,
+        record: !arguments.no_graph,
     };
-    let timing = measure(device, Duration::from_millis(arguments.budget), &mut || Ok(Box::new(step)))?;
-    // What a step has allocated is in use, or kept by the driver, until the next synchronisation.
-    step()?;
-    let most = used(device)?;
+    let (mut stepper, mut open, mut made) = (Stepper::new(device, recipe)?, VecDeque::new(), 0);
+    let step = RefCell::new(|| {
+        open.push_back(stepper.step(&model, &mut parameters, &mut adam, (&audio, &midi), (made, 1e-4))?);
+        made += 1;
+        match open.pop_front_if(|_| made > BEHIND as u64) {
+            Some(ticket) => stepper.figures(ticket).map(drop),
+            None => Ok(()),
+        }
+    });
+    let budget = Duration::from_millis(arguments.budget);
+    let timing = measure(device, budget, &mut || Ok(Box::new(|| step.borrow_mut()())))?;
     let tflops = gflop[1] * batch as f64 / timing.median_s / 1e3;
-    let (rate, memory) = (batch as f64 / timing.median_s, most.saturating_sub(used_before) as f64 / 1e9);
-    let [median, min, host] = [timing.median_s, timing.min_s, timing.host_s].map(|s| 1e3 * s);
+    let (rate, memory) = (batch as f64 / timing.median_s, used(device)?.saturating_sub(used_before) as f64 / 1e9);
+    let [median, min] = [timing.median_s, timing.min_s].map(|s| 1e3 * s);
     let kept = arguments.dtype.name();
-    println!(
-        "{name:<8}{preset:<7}{batch:>6}{kept:>6}{median:>12.2}{min:>10.2}{host:>14.2}{rate:>10.0}{tflops:>12.1}{memory:>10.2}"
-    );
+    println!("{name:<8}{preset:<7}{batch:>6}{kept:>6}{median:>12.2}{min:>10.2}{rate:>11.0}{tflops:>11.1}{memory:>9.2}");
     Ok(json!({
-        "arm": name, "preset": preset, "batch": batch, "dtype": kept, "step": timing, "samples_per_s": rate,
-        "tflops": tflops, "memory_gb": memory, "gflop_per_sample": gflop,
+        "arm": name, "preset": preset, "batch": batch, "dtype": kept, "graph": !arguments.no_graph, "step": timing,
+        "samples_per_s": rate, "tflops": tflops, "memory_gb": memory, "gflop_per_sample": gflop,
     }))
 }
 

@@ -19,8 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "target" / "gpu-suite"
 ARCHIVE, ABOUT = FOLDER / "programs.tar.xz", FOLDER / "about.json"
 
-# Tests that hold cases named `cuda`, the benches, and the engine.
-TESTS = {"test-lib": ("--lib",), "test-ops": ("--test", "ops"), "test-cuda": ("--test", "cuda")}
+# Test files that hold cases named `cuda`, beside the library's own; the benches.
+TEST_FILES = sorted(path.stem for path in (ROOT / "tests").glob("*.rs") if "fn cuda" in path.read_text())
+TESTS = ("test-lib", *(f"test-{name}" for name in TEST_FILES))
 BENCHES = ("kernels", "step", "agreement")
 PROGRAMS = (*TESTS, *(f"bench-{name}" for name in BENCHES), "engine")
 
@@ -46,10 +47,10 @@ def cargo(*arguments: str) -> dict[tuple[str, str], Path]:
 
 def built() -> dict[str, Path]:
     """Every program, by the name it has in the archive."""
-    tests = cargo("test", "--no-run", *(word for words in TESTS.values() for word in words))
+    tests = cargo("test", "--no-run", "--lib", *(word for name in TEST_FILES for word in ("--test", name)))
     others = cargo("build", "--bin", "engine", *(word for name in BENCHES for word in ("--bench", name)))
     programs = {"test-lib": tests["lib", "descant"], "engine": others["bin", "engine"]}
-    programs |= {f"test-{name}": tests["test", name] for name in ("ops", "cuda")}
+    programs |= {f"test-{name}": tests["test", name] for name in TEST_FILES}
     return programs | {f"bench-{name}": others["bench", name] for name in BENCHES}
 
 

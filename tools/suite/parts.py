@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .run import Ended, Suite
 
 ARMS = ("d0", "a4r", "d4a4", "d4-a4r")
-TESTS = tuple(build.TESTS)
 TAIL = 4000  # characters of a program's last words that are kept
 
 
@@ -67,9 +66,9 @@ def tests(suite: "Suite", seconds: float) -> dict:
     """Every test named `cuda`."""
     end = monotonic() + seconds
     results = {}
-    for i, name in enumerate(TESTS):
+    for i, name in enumerate(build.TESTS):
         command = [suite.program(name), "cuda", "--test-threads=1", "--show-output"]
-        ended = suite.start(command, (end - monotonic()) / (len(TESTS) - i))
+        ended = suite.start(command, (end - monotonic()) / (len(build.TESTS) - i))
         outcomes = dict(re.findall(r"^test (\S+) \.\.\. (\w+)", ended.output, re.MULTILINE))
         without = sorted(set(re.findall(r"SKIPPED \(visible\): (.*)", ended.output)))
         results[name] = told(ended, tests=outcomes, skipped=without)
@@ -88,9 +87,9 @@ def sanitizer(tool: str) -> Callable[["Suite", float], dict]:
             return skipped("needs a GPU")
         end = monotonic() + seconds
         results = {}
-        for i, name in enumerate(TESTS):
+        for i, name in enumerate(build.TESTS):
             command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9", suite.program(name), "cuda", "--test-threads=1"]
-            ended = suite.start(command, (end - monotonic()) / (len(TESTS) - i))
+            ended = suite.start(command, (end - monotonic()) / (len(build.TESTS) - i))
             summary = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: .*", ended.output)
             results[name] = told(ended, summary=summary)
         return worst(results)

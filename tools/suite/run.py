@@ -67,7 +67,10 @@ class Suite:
 
     def start(self, command: list[str], seconds: float) -> Ended:
         """Runs a program and shows what it said."""
-        ended = run(command, seconds)
+        try:
+            ended = run(command, seconds)
+        except OSError as error:
+            ended = Ended(127, f"{error}\n", 0.0)
         print("".join(f"   | {line}\n" for line in ended.output.splitlines()[-SHOWN:]), end="", flush=True)
         return ended
 
