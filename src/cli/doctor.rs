@@ -94,7 +94,10 @@ impl Report {
             threads: rayon::current_num_threads(),
             instruction_set: simd::instruction_set(),
             gpu,
-            no_gpu: found.err().map(|error| error.to_string()),
+            no_gpu: found.err().map(|error| match error {
+                Error::Device { reason, .. } => reason,
+                other => other.to_string(),
+            }),
             cublaslt: cublaslt(),
             disks: disks(config),
             self_test,

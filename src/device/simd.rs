@@ -25,7 +25,7 @@ pub fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(body)
 }
 
-/// The instruction set that [`vectorised`] uses on this machine.
+/// The instruction set that [`vectorised!`] uses on this machine.
 pub fn instruction_set() -> &'static str {
     match pulp::Arch::new() {
         #[cfg(target_arch = "x86_64")]
