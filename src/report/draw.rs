@@ -123,20 +123,23 @@ fn curve(canvas: &mut Canvas, axes: &Axes, series: &Series, color: RGBColor) -> 
     Ok(())
 }
 
-/// Writes each baseline's label on its line, at the end where it hides less of the curves and other labels.
+/// Writes each baseline's label above or below its line, where it hides least of the curves, other labels and other lines.
 fn baseline_labels(canvas: &mut Canvas, axes: &Axes, series: &[Series], hlines: &[HLine]) -> Result<()> {
     const HALF_HEIGHT: f64 = 10.0;
+    let heights: Vec<f64> = hlines.iter().map(|line| axes.at(axes.x.0, line.y).1).filter(|y| y.is_finite()).collect();
     let mut taken: Vec<(f64, f64)> = series.iter().flat_map(|s| dense(axes, &s.points)).collect();
     for line in hlines.iter().filter(|h| h.y.is_finite()) {
         let (_, y) = axes.at(axes.x.0, line.y);
-        let middle = y - HALF_HEIGHT;
         let width = canvas.text_width(TICK_TEXT, &line.label)?;
-        let clashes = |left: f64| {
+        let clashes = |&(left, middle): &(f64, f64)| {
             let hit = |p: &&(f64, f64)| (left..left + width).contains(&p.0) && (p.1 - middle).abs() < 1.5 * HALF_HEIGHT;
-            taken.iter().filter(hit).count()
+            let struck = heights.iter().filter(|&&other| (other - middle).abs() < 0.8 * HALF_HEIGHT).count();
+            taken.iter().filter(hit).count() + struck * width as usize
         };
-        let places = [axes.left + 8.0, axes.right - 8.0 - width, (axes.left + axes.right - width) / 2.0];
-        let left = places.into_iter().min_by_key(|&left| clashes(left)).unwrap_or(axes.left);
+        let lefts = [axes.left + 8.0, axes.right - 8.0 - width, (axes.left + axes.right - width) / 2.0];
+        let sides = [y - HALF_HEIGHT, y + HALF_HEIGHT];
+        let places = sides.into_iter().flat_map(|middle| lefts.map(|left| (left, middle)));
+        let (left, middle) = places.min_by_key(clashes).unwrap_or((axes.left, y));
         canvas.text((left, middle), Align::Left, TICK_TEXT, INK, &line.label)?;
         taken.extend((0..=width as usize).map(|i| (left + i as f64, middle)));
     }
