@@ -54,8 +54,7 @@ fn layout(t: &Trial, rows: usize, cols: usize) -> (Layout, usize) {
 }
 
 /// Runs `t` with everything an epilogue can do (`extras`) or bare, into an f32 or a like-typed result that has gaps.
-fn largest_error(t: Trial, extras: bool, out_dtype: DType) -> f64 {
-    let device = Device::emulated(t.seed).unwrap();
+fn largest_error(device: &Device, t: Trial, extras: bool, out_dtype: DType) -> f64 {
     let Trial { m, n, k, batch, .. } = t;
     let (a_rows, a_cols) = if t.form == Form::DytX { (k, m) } else { (m, k) };
     let (b_rows, b_cols) = if t.form == Form::XWt { (n, k) } else { (k, n) };
@@ -64,12 +63,12 @@ fn largest_error(t: Trial, extras: bool, out_dtype: DType) -> f64 {
     let (a, b) = (values(a_len, t.seed + 1), values(b_len, t.seed + 2));
     let (bias, slope, addend) = (values(n, t.seed + 3), values(c_len, t.seed + 4), values(c_len, t.seed + 5));
 
-    let (at_device, b_device) = (upload(&device, &a, t.dtype), upload(&device, &b, t.dtype));
-    let bias_device = upload(&device, &bias, DType::F32);
-    let mut out = upload(&device, &addend, out_dtype);
-    let addend_device = upload(&device, &addend, out_dtype);
-    let mut pre = upload(&device, &addend, out_dtype);
-    let slope_device = upload(&device, &slope, out_dtype);
+    let (at_device, b_device) = (upload(device, &a, t.dtype), upload(device, &b, t.dtype));
+    let bias_device = upload(device, &bias, DType::F32);
+    let mut out = upload(device, &addend, out_dtype);
+    let addend_device = upload(device, &addend, out_dtype);
+    let mut pre = upload(device, &addend, out_dtype);
+    let slope_device = upload(device, &slope, out_dtype);
     let views = (View::with(&at_device, a_rows, a_cols, la), View::with(&b_device, b_rows, b_cols, lb));
     let mut product = Product::new(t.form, views.0, views.1).batch(batch);
     product.plan = t.plan;
@@ -115,8 +114,16 @@ fn largest_error(t: Trial, extras: bool, out_dtype: DType) -> f64 {
 }
 
 fn check(t: Trial) {
+    check_on(&Device::emulated(t.seed).unwrap(), t);
+}
+
+fn check_on(device: &Device, t: Trial) {
     for (extras, out_dtype) in [(false, t.dtype), (false, DType::F32), (true, t.dtype), (true, DType::F32)] {
-        let error = largest_error(t, extras, out_dtype);
+        // The library has no epilogue.
+        if extras && matches!(t.plan, Some(Plan { engine: Engine::Library { .. }, .. })) {
+            continue;
+        }
+        let error = largest_error(device, t, extras, out_dtype);
         let tolerance = if out_dtype == DType::F32 { 2e-5 } else { 5e-3 };
         let Trial { form, m, n, k, batch, gap, group, plan, dtype, seed } = t;
         let what = format!(
@@ -192,6 +199,29 @@ fn emulated_products_split_by_themselves() {
     let t = Trial { form: Form::DytX, m: 16, n: 24, k: 1100, seed: 30, ..TRIAL };
     check(t);
     check(Trial { dtype: DType::F32, ..t });
+}
+
+/// Every engine that the GPU has, in sizes that are a pleasure and in odd ones.
+#[test]
+fn cuda_products_of_every_engine() {
+    let gpu = match Device::cuda() {
+        Err(e) => return println!("SKIPPED (visible): {e}"),
+        Ok(gpu) => gpu,
+    };
+    let mut engines = vec![Engine::Tensor { tile: 64 }, Engine::Tensor { tile: 128 }, Engine::Plain];
+    engines.extend(gpu.is_hopper().then_some(Engine::Hopper));
+    match super::library::version(&gpu) {
+        0 => println!("SKIPPED (visible): no cuBLASLt"),
+        _ => engines.push(Engine::Library { algorithm: 0 }),
+    }
+    for engine in engines {
+        let splits = if matches!(engine, Engine::Library { .. }) { 1..2 } else { 1..4 };
+        for (plan, form) in splits.flat_map(|splits| FORMS.map(|form| (Some(Plan { engine, splits }), form))) {
+            for (m, n, k) in [(256, 384, 512), (264, 136, 328)] {
+                check_on(&gpu, Trial { form, m, n, k, gap: 16, batch: 2, plan, seed: 50, ..TRIAL });
+            }
+        }
+    }
 }
 
 #[test]
