@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::output::{print, print_json};
 use super::{Settings, use_threads};
 use crate::config::{Config, DeviceChoice, among};
-use crate::device::{About, Device, simd};
+use crate::device::{About, Device, cublaslt, simd};
 use crate::error::{Error, Result};
 use crate::selftest::{self, Finding};
 use crate::train::corpus;
@@ -98,7 +98,7 @@ impl Report {
                 Error::Device { reason, .. } => reason,
                 other => other.to_string(),
             }),
-            cublaslt: cublaslt(),
+            cublaslt: cublaslt_version(),
             disks: disks(config),
             self_test,
         })
@@ -106,10 +106,8 @@ impl Report {
 }
 
 /// Version of cuBLASLt, where it is installed: `13.0.2`.
-fn cublaslt() -> Option<String> {
-    use cudarc::cublaslt::sys;
-    // SAFETY: looks for the library, then calls a function of it that takes nothing.
-    let version = unsafe { sys::is_culib_present().then(|| sys::cublasLtGetVersion()) }?;
+fn cublaslt_version() -> Option<String> {
+    let version = cublaslt::installed()?;
     Some(format!("{}.{}.{}", version / 10_000, version / 100 % 100, version % 100))
 }
 

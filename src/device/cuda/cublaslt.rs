@@ -56,6 +56,7 @@ pub(crate) struct Operands {
 /// A handle of the library.
 pub struct CublasLt {
     handle: sys::cublasLtHandle_t,
+    version: usize,
     /// Products asked for so far; `None` where the library cannot compute one.
     products: Mutex<HashMap<Signature, Option<Arc<Prepared>>>>,
 }
@@ -65,20 +66,22 @@ unsafe impl Send for CublasLt {}
 // SAFETY: as above.
 unsafe impl Sync for CublasLt {}
 
+/// Version of the library as 10000·major + 100·minor + patch, where it is installed; needs no GPU.
+pub(crate) fn installed() -> Option<usize> {
+    // SAFETY: looks for the library, which cudarc would panic without, then calls a function of it that takes nothing.
+    unsafe { sys::is_culib_present().then(|| sys::cublasLtGetVersion()) }
+}
+
 impl CublasLt {
     /// The library with the context that is current on this thread; `None` where it is not installed or does not start.
     pub(super) fn open() -> Option<Self> {
-        // SAFETY: only looks for the library, which cudarc would panic without.
-        if !unsafe { sys::is_culib_present() } {
-            return None;
-        }
-        result::create_handle().ok().map(|handle| CublasLt { handle, products: Mutex::default() })
+        let version = installed()?;
+        result::create_handle().ok().map(|handle| CublasLt { handle, version, products: Mutex::default() })
     }
 
-    /// Version as 10000·major + 100·minor + patch.
+    /// As [`installed`] found it.
     pub fn version(&self) -> usize {
-        // SAFETY: the library is loaded.
-        unsafe { sys::cublasLtGetVersion() }
+        self.version
     }
 
     /// A product ready to run, with the algorithms that can compute it; `None` where the library has none.

@@ -85,6 +85,9 @@ pub(super) fn choose(product: &Product, out: DType) -> Result<Plan> {
         let algorithms = signature.map_or(Ok(0), |s| library::algorithms(device, &s))?;
         plans.extend((0..algorithms).map(|algorithm| Plan { engine: Engine::Library { algorithm }, splits: 1 }));
     }
+    if plans.len() == 1 {
+        return Ok(plans[0]); // names and key are only for a choice
+    }
     let names: Vec<String> = plans.iter().map(|plan| plan.engine.name(device)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let [m, n, k] = [size.m, size.n, size.k].map(choice::class);
