@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::choices::*;
 use super::keys::keys;
+use super::span::Span;
+use crate::eval::condition::Condition;
 
 keys! {
     /// Everything that decides what a training run does; the same value and the same data give the same bytes.
@@ -52,6 +54,8 @@ keys! {
         vicreg: VicregConfig,
         /// `data…`
         data: DataConfig,
+        /// `augment.…`
+        augment: AugmentConfig,
         /// `midi.…`
         midi: MidiConfig,
         /// `model.…`
@@ -132,6 +136,40 @@ keys! {
         pedal: PedalMode = PedalMode::Ignore;
         /// Threads that prepare batches ahead of the training step.
         workers: usize [1..=256] = 2;
+        /// Draw each training sample from any recording of its performance: the one in the metadata and those at the same path below renderings/*/.
+        renderings: bool = false;
+    }
+}
+
+keys! {
+    /// Random changes of training samples, drawn anew for each from (seed, step, place in the batch); all are off by default.
+    AugmentConfig {
+        /// Chance of each augmentation that is on to change a sample.
+        chance: f64 [0.0..=1.0] = 1.0;
+        /// Velocities times a factor from 1/(1+x) to 1+x, one for a sample.
+        velocity: f64 [0.0..=4.0] = 0.0;
+        /// Semitones by which a sample is transposed at most, up or down.
+        transpose: usize [0..=24] = 0;
+        /// What is transposed: midi = the notes, against the recording; both = the recording too, resampled, so that both run as much faster or slower.
+        transpose_of: TransposeOf = TransposeOf::Midi;
+        /// Octaves by which the notes are moved against the recording at most, up or down.
+        octave: usize [0..=4] = 0;
+        /// Seconds by which the recording is moved against the notes at most, earlier or later.
+        shift: f64 [0.0..=4.0] = 0.0;
+        /// Both sides played at another tempo, by a factor from 1/(1+x) to 1+x; pitch stays.
+        stretch: f64 [0.0..=1.0] = 0.0;
+        /// The notes alone at another tempo, by a factor from 1/(1+x) to 1+x.
+        tempo: f64 [0.0..=1.0] = 0.0;
+        /// Another room: seconds in which it fades by 60 dB.
+        room: Option<Span> [0.05..=5.0] = None;
+        /// Another tone: decibels at most, up or down, of two shelves and two bells.
+        equalise: f64 [0.0..=24.0] = 0.0;
+        /// Another level: decibels at most, up or down.
+        level: f64 [0.0..=60.0] = 0.0;
+        /// White noise: decibels by which the recording is above it.
+        noise: Option<Span> [-20.0..=100.0] = None;
+        /// Seconds that are left of a sample, the same on both sides; the rest is silent.
+        crop: Option<Span> [0.1..=4.0] = None;
     }
 }
 
@@ -235,6 +273,8 @@ keys! {
         pool: usize [2..=1_000_000] = 256;
         /// Seed of the queries and pools.
         seed: u64 = 42;
+        /// What is changed before `engine eval` embeds a split: clean = nothing; transposed = MIDI a semitone up; misaligned = audio a second off; clips = a second of both; all = each in turn. `condition=` stands for it too.
+        condition: Conditions = Conditions::Only(Condition::Clean);
         /// Epochs between evaluations on the validation split; 0 = none during training.
         every: usize [0..=100_000] = 1;
     }

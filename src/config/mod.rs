@@ -7,6 +7,7 @@ pub mod choices;
 pub mod declare;
 pub mod keys;
 pub mod setting;
+mod span;
 mod typed;
 mod validate;
 
@@ -14,11 +15,12 @@ use std::path::Path;
 
 pub use choices::{
     DeviceChoice, Norm, Onset, Padding, PedalMode, PerPerformance, Positions, Precision, Preset, ScheduleKind, Size,
-    Source, Split, Variant,
+    Source, Split, TransposeOf, Variant,
 };
 pub use declare::*;
 use keys::{Keyed, split};
 use serde_json::{Map, Value};
+pub use span::Span;
 pub use typed::corpus_dir;
 
 use crate::error::{Error, Result};

@@ -47,7 +47,7 @@ impl VicregConfig {
 impl DataConfig {
     /// How a data folder is read.
     pub fn prepare_options(&self) -> PrepareOptions {
-        PrepareOptions { pedal: self.pedal, disjoint_pieces: self.disjoint_pieces }
+        PrepareOptions { pedal: self.pedal, disjoint_pieces: self.disjoint_pieces, renderings: self.renderings }
     }
 
     /// Where decoded audio of the data folder `root` is kept.

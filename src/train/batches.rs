@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::arms::{Arm, Descriptor};
+use crate::data::augment::Augmenter;
 use crate::data::note::Note;
 use crate::data::segments::{Dataset, Segment, WINDOW_SAMPLES};
 use crate::descriptors::a4::a4;
@@ -14,6 +15,7 @@ use crate::descriptors::duration::duration_bucket;
 use crate::descriptors::stft::Padding;
 use crate::device::PoolVec;
 use crate::error::{Error, Result};
+use crate::eval::condition::Condition;
 use crate::model::{AudioBatch, MidiBatch};
 use crate::ops::Ragged;
 use crate::random::{Philox, site};
@@ -33,6 +35,10 @@ pub struct Assembler {
     arm: &'static Arm,
     padding: Padding,
     max_notes: usize,
+    /// What is changed for an evaluation.
+    condition: Condition,
+    /// What is changed for training.
+    augmenter: Option<Augmenter>,
     /// Audio descriptors made so far: 6 KB a segment, and each costs more than reading its audio.
     descriptors: Mutex<DescriptorMemo>,
 }
@@ -40,7 +46,18 @@ pub struct Assembler {
 impl Assembler {
     /// Inputs for `arm`; `padding` of the spectrogram, at most `max_notes` notes a segment.
     pub fn new(dataset: Arc<Dataset>, arm: &'static Arm, padding: Padding, max_notes: usize) -> Self {
-        Assembler { dataset, arm, padding, max_notes, descriptors: Mutex::default() }
+        let (condition, augmenter, descriptors) = (Condition::Clean, None, Mutex::default());
+        Assembler { dataset, arm, padding, max_notes, condition, augmenter, descriptors }
+    }
+
+    /// The same with training batches changed by `augmenter`.
+    pub fn augmented(self, augmenter: Option<Augmenter>) -> Self {
+        Assembler { augmenter, ..self }
+    }
+
+    /// The same inputs as they are under `condition`.
+    pub fn under(&self, condition: Condition) -> Self {
+        Assembler { condition, ..Self::new(self.dataset.clone(), self.arm, self.padding, self.max_notes) }
     }
 
     /// The data the segments are of.
@@ -48,14 +65,42 @@ impl Assembler {
         &self.dataset
     }
 
+    /// The batch that training step number `step` learns from; a pure function of the segments, the seed and the step.
+    pub fn batch(&self, step: u64, segments: Vec<Segment>) -> Batch {
+        let (audio, midi) = match &self.augmenter {
+            None => (self.audio(&segments), self.midi(&segments)),
+            Some(augmenter) => {
+                let sample = |(index, segment)| augmenter.sample(&self.dataset, segment, step, index);
+                let (heard, mut played): (Vec<_>, Vec<_>) =
+                    segments.iter().enumerate().map(sample).map(|sample| (sample.audio, sample.notes)).unzip();
+                played.iter_mut().for_each(|notes| notes.truncate(self.max_notes));
+                // What is drawn anew each step is described anew each step.
+                let describe = |_, injected: Descriptor, window: &[f32]| self.describe(injected, window);
+                (self.recordings(heard, describe), self.notes(&played))
+            }
+        };
+        Batch { segments, audio, midi }
+    }
+
     /// Recordings [B, 96000, 1] with the arm's audio descriptor.
     pub fn audio(&self, segments: &[Segment]) -> AudioBatch {
-        let mut samples = PoolVec::<f32>::uninit(segments.len() * WINDOW_SAMPLES);
+        let windows = segments.iter().map(|segment| self.condition.audio(&self.dataset, segment));
+        self.recordings(windows, |i, descriptor, window| self.audio_descriptor(descriptor, &segments[i], window))
+    }
+
+    /// `windows` in one tensor, each described by `describe` (its number, the descriptor, its samples).
+    fn recordings<W>(&self, windows: W, describe: impl Fn(usize, Descriptor, &[f32]) -> Arc<[f32]>) -> AudioBatch
+    where
+        W: IntoIterator<Item = Vec<f32>, IntoIter: ExactSizeIterator>,
+    {
+        let windows = windows.into_iter();
+        let count = windows.len();
+        let mut samples = PoolVec::<f32>::uninit(count * WINDOW_SAMPLES);
         let mut features = Vec::new();
-        for (segment, out) in segments.iter().zip(samples.chunks_exact_mut(WINDOW_SAMPLES)) {
-            out.copy_from_slice(&self.dataset.audio(segment));
+        for (i, (window, out)) in windows.zip(samples.chunks_exact_mut(WINDOW_SAMPLES)).enumerate() {
+            out.copy_from_slice(&window);
             if let Some(injection) = self.arm.audio {
-                features.push(self.audio_descriptor(injection.descriptor, segment, out));
+                features.push(describe(i, injection.descriptor, out));
             }
         }
         let descriptor = self.arm.audio.map(|injection| {
@@ -63,7 +108,7 @@ impl Assembler {
             let rows = Ragged::from_lengths(features.iter().map(|f| f.len() / dims));
             (Tensor::from_slice(&[rows.total(), dims], &features.concat()), rows)
         });
-        AudioBatch { samples: Tensor::from_pool(&[segments.len(), WINDOW_SAMPLES, 1], samples), descriptor }
+        AudioBatch { samples: Tensor::from_pool(&[count, WINDOW_SAMPLES, 1], samples), descriptor }
     }
 
     fn audio_descriptor(&self, descriptor: Descriptor, segment: &Segment, samples: &[f32]) -> Arc<[f32]> {
@@ -72,12 +117,16 @@ impl Assembler {
         if let Some(known) = lock().get(&key) {
             return known.clone();
         }
-        let made: Arc<[f32]> = match descriptor {
-            Descriptor::A4 => a4(samples, self.padding).into(),
-            Descriptor::D4 => unreachable!("D4 is not a descriptor of audio: the catalogue pairs it with MIDI"),
-        };
+        let made = self.describe(descriptor, samples);
         lock().insert(key, made.clone());
         made
+    }
+
+    fn describe(&self, descriptor: Descriptor, samples: &[f32]) -> Arc<[f32]> {
+        match descriptor {
+            Descriptor::A4 => a4(samples, self.padding).into(),
+            Descriptor::D4 => unreachable!("D4 is not a descriptor of audio: the catalogue pairs it with MIDI"),
+        }
     }
 
     /// Notes of the segments, packed, with the arm's MIDI descriptor.
@@ -85,7 +134,7 @@ impl Assembler {
         let notes: Vec<Vec<Note>> = segments
             .iter()
             .map(|segment| {
-                let mut notes = self.dataset.notes(segment);
+                let mut notes = self.condition.notes(&self.dataset, segment);
                 notes.truncate(self.max_notes);
                 notes
             })
@@ -180,9 +229,7 @@ impl Loader {
             let steps = (from + worker..to).step_by(workers);
             thread::spawn(move || {
                 for step in steps {
-                    let segments = order.segments(step);
-                    let batch = Batch { audio: assembler.audio(&segments), midi: assembler.midi(&segments), segments };
-                    if send.send(batch).is_err() {
+                    if send.send(assembler.batch(step, order.segments(step))).is_err() {
                         return;
                     }
                 }

@@ -8,10 +8,12 @@ use super::checkpoint::{self, ModelFile};
 use super::corpus;
 use crate::arms::{self, Arm};
 use crate::config::Config;
+use crate::data::augment::Augmenter;
 use crate::data::maestro::Split;
 use crate::data::segments::Segment;
 use crate::device::{DType, Device};
 use crate::error::Result;
+use crate::eval::condition::Condition;
 use crate::eval::pools::Item;
 use crate::eval::retrieval::Embeddings;
 use crate::model::{Model, ModelSpec};
@@ -67,7 +69,8 @@ impl Study {
         if !device.is_cpu() {
             parameters = parameters.to_device(device, dtype)?;
         }
-        let assembler = Arc::new(Assembler::new(dataset, arm, config.stft.padding, config.midi.max_notes));
+        let assembler = Assembler::new(dataset, arm, config.stft.padding, config.midi.max_notes);
+        let assembler = Arc::new(assembler.augmented(Augmenter::from_config(&config)));
         Ok(Study { config, arm, model, parameters, assembler })
     }
 
@@ -82,7 +85,16 @@ impl Study {
 
     /// Embeds every segment of a split, in evaluation mode. Empty where the split is.
     pub fn embed(&self, split: Split) -> Result<Embedded> {
-        let dataset = self.assembler.dataset();
+        self.embed_from(&self.assembler, split)
+    }
+
+    /// As [`Study::embed`], of segments changed as `condition` says.
+    pub fn embed_under(&self, split: Split, condition: Condition) -> Result<Embedded> {
+        self.embed_from(&self.assembler.under(condition), split)
+    }
+
+    fn embed_from(&self, assembler: &Assembler, split: Split) -> Result<Embedded> {
+        let dataset = assembler.dataset();
         let segments = dataset.segments(split, None);
         let items = segments
             .iter()
@@ -97,9 +109,9 @@ impl Study {
             let tape = Tape::inference();
             let cx = Context::new(&tape, &self.parameters, Mode::Eval);
             let (device, dtype) = (self.parameters.device(), self.parameters.dtype());
-            let a = self.model.embed_audio(&cx, &self.assembler.audio(batch).to_device(device, dtype)?)?;
+            let a = self.model.embed_audio(&cx, &assembler.audio(batch).to_device(device, dtype)?)?;
             audio.extend_from_slice(a.value().to_host()?.as_slice::<f32>());
-            let m = self.model.embed_midi(&cx, &self.assembler.midi(batch).to_device(device, dtype)?)?;
+            let m = self.model.embed_midi(&cx, &assembler.midi(batch).to_device(device, dtype)?)?;
             midi.extend_from_slice(m.value().to_host()?.as_slice::<f32>());
             progress.advance(batch.len() as u64);
         }
