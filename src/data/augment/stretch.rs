@@ -41,13 +41,18 @@ pub fn stretch(source: &[f32], speed: f64, count: usize) -> Vec<f32> {
 fn continuation(wave: &[f32], next: usize, due: usize) -> usize {
     const LENGTH: usize = HOP / COARSE;
     let Some(template) = wave.get(next..next + LENGTH) else { return due };
-    let mut best = (f32::NEG_INFINITY, due);
+    // 1e-9: silence is like nothing, rather than like everything.
+    let likeness = |at: usize| {
+        let candidate = wave.get(at..at + LENGTH)?;
+        Some(dot(template, candidate) / (dot(candidate, candidate) + 1e-9).sqrt())
+    };
+    // The due place itself first: where nothing is better, as in silence, the frame stays there.
+    let Some(mut best) = likeness(due).map(|there| (there, due)) else { return due };
     for at in due.saturating_sub(SEARCH / COARSE)..=due + SEARCH / COARSE {
-        let Some(candidate) = wave.get(at..at + LENGTH) else { break };
-        // 1e-9: silence is like nothing, rather than like everything.
-        let likeness = dot(template, candidate) / (dot(candidate, candidate) + 1e-9).sqrt();
-        if likeness > best.0 {
-            best = (likeness, at);
+        match likeness(at) {
+            Some(here) if here > best.0 => best = (here, at),
+            Some(_) => {}
+            None => break,
         }
     }
     best.1
