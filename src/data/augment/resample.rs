@@ -1,23 +1,13 @@
 //! Audio read at another speed: pitch and tempo move together, as a tape's do.
 
 use std::f64::consts::{PI, TAU};
-use std::sync::LazyLock;
+
+use super::stretch::dot;
 
 /// Zero crossings of the interpolating sinc on either side.
-const CROSSINGS: usize = 16;
-/// Table entries from one zero crossing to the next; between them it is interpolated linearly.
-const STEPS: usize = 512;
-
-/// One side of a sinc under a Blackman window, and a zero behind it.
-static KERNEL: LazyLock<Vec<f32>> = LazyLock::new(|| {
-    let value = |i: usize| {
-        let u = i as f64 / STEPS as f64;
-        let sinc = if i == 0 { 1.0 } else { libm::sin(PI * u) / (PI * u) };
-        let w = TAU * (0.5 + 0.5 * u / CROSSINGS as f64);
-        sinc * (0.42 - 0.5 * libm::cos(w) + 0.08 * libm::cos(2.0 * w))
-    };
-    (0..CROSSINGS * STEPS).map(|i| value(i) as f32).chain([0.0; 2]).collect()
-});
+const CROSSINGS: f64 = 16.0;
+/// Places between two samples for which the filter is computed; between them it is interpolated linearly.
+const PHASES: usize = 256;
 
 /// `count` samples of `source` at positions 0, `speed`, 2 × `speed` …: everything sounds 12 log2(`speed`) semitones higher and
 /// `speed` times as fast. Band-limited where it is read faster; silence beyond both ends.
@@ -25,29 +15,41 @@ pub fn resample(source: &[f32], speed: f64, count: usize) -> Vec<f32> {
     if speed == 1.0 {
         return source.iter().copied().chain(std::iter::repeat(0.0)).take(count).collect();
     }
-    let kernel = KERNEL.as_slice();
     // Read faster, what lay above the new Nyquist limit would fold back: the sinc is as much wider and lower.
     let cutoff = speed.recip().min(1.0);
-    let reach = CROSSINGS as f64 / cutoff;
-    let per_sample = (cutoff * STEPS as f64) as f32;
-    (0..count)
-        .map(|n| {
-            let position = n as f64 * speed;
-            let first = (position - reach).ceil().max(0.0) as usize;
-            let end = ((position + reach).floor() as usize + 1).min(source.len());
-            let taps = source.get(first..end).unwrap_or_default();
-            let mut offset = (first as f64 - position) as f32;
-            let mut sum = 0.0;
-            for &x in taps {
-                let at = offset.abs() * per_sample;
-                let (index, share) = (at as usize, at.fract());
-                let near = kernel.get(index..index + 2).map_or(0.0, |pair| pair[0] + share * (pair[1] - pair[0]));
-                sum += x * near;
-                offset += 1.0;
-            }
-            sum * cutoff as f32
-        })
-        .collect()
+    let reach = ((CROSSINGS / cutoff).ceil() as usize).next_multiple_of(4);
+    let taps = 2 * reach;
+    let weight = |phase: usize, tap: usize| {
+        let distance = tap as f64 - (reach - 1) as f64 - phase as f64 / PHASES as f64;
+        (cutoff * windowed_sinc(distance * cutoff)) as f32
+    };
+    let bank: Vec<f32> = (0..=PHASES)
+        .flat_map(|phase| (0..taps).map(move |tap| (phase, tap)))
+        .map(|(phase, tap)| weight(phase, tap))
+        .collect();
+    let mut padded = vec![0.0; reach - 1];
+    padded.extend_from_slice(source);
+    padded.resize(padded.len().max((count as f64 * speed) as usize + taps + 1), 0.0);
+    let at = |n: usize| {
+        let position = n as f64 * speed;
+        let (whole, between) = (position as usize, position.fract() * PHASES as f64);
+        let (phase, share) = (between as usize, between.fract() as f32);
+        let window = &padded[whole..whole + taps];
+        let (near, next) =
+            (dot(&bank[phase * taps..][..taps], window), dot(&bank[(phase + 1) * taps..][..taps], window));
+        near + share * (next - near)
+    };
+    (0..count).map(at).collect()
+}
+
+/// A sinc under a Blackman window that ends at the last zero crossing.
+fn windowed_sinc(u: f64) -> f64 {
+    if u.abs() >= CROSSINGS {
+        return 0.0;
+    }
+    let sinc = if u == 0.0 { 1.0 } else { libm::sin(PI * u) / (PI * u) };
+    let w = TAU * 0.5 * (1.0 + u / CROSSINGS);
+    sinc * (0.42 - 0.5 * libm::cos(w) + 0.08 * libm::cos(2.0 * w))
 }
 
 #[cfg(test)]

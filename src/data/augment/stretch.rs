@@ -58,8 +58,8 @@ fn continuation(wave: &[f32], next: usize, due: usize) -> usize {
     best.1
 }
 
-/// Inner product in eight partial sums of fixed order.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+/// Inner product in eight partial sums of fixed order, of multiples of eight values.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; 8];
     for (x, y) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
         for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
