@@ -249,30 +249,4 @@ mod tests {
             assert_eq!(Note { velocity: old.velocity, ..*new }, *old);
         }
     }
-
-    #[test]
-    #[ignore]
-    fn zz_time() {
-        let (dataset, segment) = (dataset(), Segment { performance: 0, start: 3.0 });
-        let sets: Vec<Vec<&str>> = ALL[..13]
-            .iter()
-            .map(|k| {
-                if k.starts_with("augment.transpose_of") {
-                    vec!["augment.transpose=3", "augment.transpose_of=both"]
-                } else {
-                    vec![*k]
-                }
-            })
-            .chain([ALL.to_vec()])
-            .collect();
-        for set in sets {
-            let a = augmenter(&set).unwrap();
-            a.sample(&dataset, &segment, 0, 0);
-            let t = std::time::Instant::now();
-            for step in 0..50 {
-                std::hint::black_box(a.sample(&dataset, &segment, step, 0));
-            }
-            println!("{set:?}: {:.2} ms", t.elapsed().as_secs_f64() * 1e3 / 50.0);
-        }
-    }
 }
