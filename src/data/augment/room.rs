@@ -24,10 +24,12 @@ const ABSORPTION: [f64; 2] = [0.2, 0.7];
 /// Nepers that are 60 dB.
 const NEPERS: f64 = 6.907_755_278_982_137;
 
-static FFT: LazyLock<(Arc<dyn RealToComplex<f32>>, Arc<dyn ComplexToReal<f32>>)> = LazyLock::new(|| {
-    let mut planner = RealFftPlanner::new();
-    (planner.plan_fft_forward(POINTS), planner.plan_fft_inverse(POINTS))
-});
+/// The transform of [`POINTS`], planned once.
+static FORWARD: LazyLock<Arc<dyn RealToComplex<f32>>> =
+    LazyLock::new(|| RealFftPlanner::new().plan_fft_forward(POINTS));
+/// Its inverse.
+static INVERSE: LazyLock<Arc<dyn ComplexToReal<f32>>> =
+    LazyLock::new(|| RealFftPlanner::new().plan_fft_inverse(POINTS));
 
 /// Puts `audio` (a window, 96,000 samples) into a room that fades by 60 dB in a time drawn from `seconds`. The direct sound stays
 /// where and as loud as it is; what the room would still give back of the time before the window is not heard.
@@ -60,7 +62,7 @@ fn impulse_response(seconds: Span, stream: &mut Stream) -> Vec<f32> {
 
 /// `audio` convolved with `response` (both at most so long that together they fit [`POINTS`]), cut to the length of `audio`.
 fn convolve(audio: &mut [f32], response: &[f32]) {
-    let (forward, inverse) = &*FFT;
+    let (forward, inverse) = (&*FORWARD, &*INVERSE);
     let mut scratch = forward.make_scratch_vec();
     let mut spectrum_of = |samples: &[f32]| {
         let mut padded = forward.make_input_vec();
