@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::setting::{Limits, Setting, choices};
+pub use crate::arms::custom::{FamilyChoice, InjectionChoice};
 pub use crate::data::maestro::Split;
 pub use crate::data::midi::PedalMode;
 pub use crate::data::synth::corpus::Size;

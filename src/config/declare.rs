@@ -10,6 +10,12 @@ keys! {
     Config {
         /// Arm of the paper to train; `engine arms` lists them.
         arm: String = "a4r".into();
+        /// What enters the audio encoder instead of what the arm has there: a descriptor and a mechanism.
+        audio: InjectionChoice = InjectionChoice::AsArm;
+        /// The same for the MIDI encoder.
+        midi_injection as "midi": InjectionChoice = InjectionChoice::AsArm;
+        /// Experts or a third tower around the encoders, instead of what the arm has.
+        family: FamilyChoice = FamilyChoice::AsArm;
         /// Which defaults the size keys take; auto = small on the CPU, paper on a GPU.
         preset: Preset = Preset::Auto;
         /// Seed of everything random in training.

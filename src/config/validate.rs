@@ -27,7 +27,7 @@ fn divides(name: &str, number: usize, by: &str, divisor: usize) -> Result<()> {
 impl Config {
     /// Checks the values against each other.
     pub(super) fn validate(&self) -> Result<()> {
-        crate::arms::find(&self.arm)?;
+        self.arm()?;
         let (audio, midi) = (&self.model.audio, &self.model.midi);
         for channels in audio.cnn {
             divides("model.audio.cnn", channels, "model.audio.groups", audio.groups)?;
