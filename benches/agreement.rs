@@ -81,7 +81,7 @@ fn run(arguments: &Arguments, device: &Device) -> Result<()> {
         (audio, midi) = (audio.to_device(device, dtype)?, midi.to_device(device, dtype)?);
     }
     let mode = Mode::Train { dropout: 0.0, seed: 0, step: 0 };
-    let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.vicreg.spec(), mode)?;
+    let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.loss(), mode)?;
     let about = [("arm", arm.name), ("preset", preset), ("device", device.name()), ("dtype", arguments.dtype.name())];
     write(out, &passed, &parameters, about)
 }
@@ -110,7 +110,7 @@ fn inputs(arm: &Arm, mut file: TensorFile) -> Result<(AudioBatch, MidiBatch)> {
     let d4 = take(&mut file, "d4")?;
     let descriptor = arm.midi.map(|injection| {
         let dims = injection.descriptor.dims();
-        Tensor::from_slice(&[rows.total(), dims], &valid(&d4, dims))
+        (Tensor::from_slice(&[rows.total(), dims], &valid(&d4, dims)), rows.clone())
     });
     let onset = vec![0.0; rows.total()].into();
     let midi = MidiBatch { rows, pitch, velocity, duration, onset, descriptor };

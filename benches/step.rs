@@ -168,7 +168,7 @@ fn inputs(arm: &Arm, notes: Ragged) -> (AudioBatch, MidiBatch) {
         velocity: symbols(127),
         duration: symbols(32),
         onset: vec![0.0; notes.total()].into(),
-        descriptor: arm.midi.map(|_| Tensor::from_slice(&[notes.total(), 4], &uniform(notes.total() * 4))),
+        descriptor: arm.midi.map(|_| (Tensor::from_slice(&[notes.total(), 4], &uniform(notes.total() * 4)), notes.clone())),
         rows: notes,
     };
     (audio, midi)
@@ -211,7 +211,7 @@ fn on_cpu(row: &Row, peak: f64) -> Result<Value> {
     })?;
     let mut adam = Optimizer::new(adam, &parameters)?;
     let step = best(times, || {
-        let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.vicreg.spec(), mode)?;
+        let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.loss(), mode)?;
         passed.apply(&mut parameters, &mut adam, 1e-4, 1.0)
     })?;
     let [f, s] = [(forward, row.gflop[0]), (step, row.gflop[1])].map(|(seconds, gflop)| {
@@ -235,7 +235,7 @@ fn on_device(row: &Row, device: &Device, arguments: &Arguments) -> Result<Value>
     let mut adam = Optimizer::new(adam, &parameters)?;
     let (audio, midi) = inputs(arm, lengths(batch));
     let recipe = Recipe {
-        loss: config.vicreg.spec(),
+        loss: config.loss(),
         dropout: config.dropout as f32,
         seed: 1,
         clip: 1.0,

@@ -32,7 +32,7 @@ fn train(arm: &str, device: &Device, dtype: DType) -> Result<(Vec<f64>, Snapshot
     let mut losses = Vec::new();
     for step in 0..STEPS {
         let mode = Mode::Train { dropout: 0.1, seed: 3, step };
-        let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.vicreg.spec(), mode)?;
+        let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.loss(), mode)?;
         losses.push(passed.figures()?.loss);
         passed.apply(&mut parameters, &mut adam, 1e-3, 1.0)?;
     }
@@ -53,7 +53,7 @@ fn batch(arm: &arms::Arm) -> (AudioBatch, MidiBatch) {
         velocity: symbols(127),
         duration: symbols(32),
         onset: vec![0.0; notes.total()].into(),
-        descriptor: arm.midi.map(|_| Tensor::from_slice(&[notes.total(), 4], &uniform(notes.total() * 4))),
+        descriptor: arm.midi.map(|_| (Tensor::from_slice(&[notes.total(), 4], &uniform(notes.total() * 4)), notes.clone())),
         rows: notes,
     };
     (audio, midi)

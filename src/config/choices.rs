@@ -10,6 +10,7 @@ pub use crate::data::maestro::Split;
 pub use crate::data::midi::PedalMode;
 pub use crate::data::synth::corpus::Size;
 pub use crate::descriptors::stft::Padding;
+pub use crate::model::film::Pool;
 pub use crate::model::{Onset, Positions};
 pub use crate::nn::Norm;
 pub use crate::ops::vicreg::Variant;
@@ -77,6 +78,8 @@ choices!(Onset { Index = "index", Seconds = "seconds" });
 choices!(Norm { Post = "post", Pre = "pre" });
 
 choices!(Positions { Before = "before", After = "after" });
+
+choices!(Pool { Mean = "mean", Rms = "rms" });
 
 choices!(Padding { Reflect = "reflect", Zero = "zero" });
 

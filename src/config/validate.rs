@@ -39,6 +39,7 @@ impl Config {
         divides("model.midi.d", midi.d, "model.midi.heads", midi.heads)?;
         // Pitch, velocity and duration embeddings take d/2, d/4 and d/4 (paper, table 17).
         require(midi.d.is_multiple_of(4), || format!("model.midi.d={}: expected a multiple of 4", midi.d))?;
+        divides("tower.d", self.tower.d, "tower.heads", self.tower.heads)?;
         divides("model.audio.d", audio.d, "inject.heads", self.inject.heads)?;
         divides("model.midi.d", midi.d, "inject.heads", self.inject.heads)?;
         require(self.resume.is_none() || self.init.is_none(), || {

@@ -40,6 +40,8 @@ fn spec() -> ModelSpec {
         head: HeadSpec { hidden: 24, out: 16 },
         inject_heads: 2,
         inject_residual: true,
+        film: film::Pool::Mean,
+        tower: TowerSpec { d: 16, heads: 2, layers: 1, ff: 32 },
     }
 }
 
@@ -81,7 +83,7 @@ impl Fixture {
             velocity: symbols("vel"),
             duration: symbols("dur"),
             onset: vec![0.0; rows.total()].into(),
-            descriptor: arm.midi.map(|_| tensor(&[rows.total(), 4], &valid("d4", 4))),
+            descriptor: arm.midi.map(|_| (tensor(&[rows.total(), 4], &valid("d4", 4)), rows.clone())),
             rows,
         };
         let a4 = arm.audio.map(|_| (tensor(&[48, 8], &inputs.f64("a4")), Ragged::uniform(6, 8)));

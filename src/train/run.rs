@@ -157,7 +157,7 @@ impl Trainer {
         };
         let adam = Optimizer::new(spec, &study.parameters)?;
         let recipe = Recipe {
-            loss: config.vicreg.spec(),
+            loss: config.loss(),
             dropout: config.dropout as f32,
             seed: config.seed,
             clip: config.clip,
@@ -244,7 +244,7 @@ impl Trainer {
             }
             None => {
                 let mode = Mode::Train { dropout: config.dropout as f32, seed: config.seed, step };
-                let passed = step::pass(model, parameters, inputs, &config.vicreg.spec(), mode)?;
+                let passed = step::pass(model, parameters, inputs, &config.loss(), mode)?;
                 let figures = passed.figures()?;
                 if figures.is_finite() {
                     passed.apply(parameters, &mut self.adam, record.lr, config.clip)?;
@@ -266,13 +266,7 @@ impl Trainer {
                 (Found::Later(ticket), Some(stepper)) => stepper.figures(ticket)?,
                 (Found::Later(_), None) => return Err(Error::op("train", "figures", "a device's", "none")),
             };
-            record.loss = found.loss;
-            record.inv = found.terms.invariance;
-            record.var = found.terms.variance;
-            record.cov = found.terms.covariance;
-            record.grad_norm = found.grad_norm;
-            record.std_audio = found.std_audio;
-            record.std_midi = found.std_midi;
+            found.enter(&mut record, self.study.model.terms());
             record.device_bytes = self.study.parameters.device().peak_bytes().map(|bytes| bytes as u64);
             if !found.is_finite() {
                 return Err(self.diverged(&record, &segments));

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::batches::Assembler;
+use super::batches::{Assembler, Batch};
 use super::checkpoint::{self, ModelFile};
+use super::controls::Turn;
 use super::corpus;
 use crate::arms::{self, Arm};
 use crate::config::Config;
@@ -27,7 +28,7 @@ pub struct Study {
     /// The resolved configuration.
     pub config: Config,
     /// The arm.
-    pub arm: &'static Arm,
+    pub arm: Arm,
     /// Structure of the model.
     pub model: Model,
     /// Values of the model.
@@ -97,9 +98,10 @@ impl Study {
             let tape = Tape::inference();
             let cx = Context::new(&tape, &self.parameters, Mode::Eval);
             let (device, dtype) = (self.parameters.device(), self.parameters.dtype());
-            let a = self.model.embed_audio(&cx, &self.assembler.audio(batch).to_device(device, dtype)?)?;
+            let Batch { audio: recordings, midi: notes, .. } = self.assembler.batch(batch.to_vec(), Turn::Evaluation);
+            let a = self.model.embed_audio(&cx, &recordings.to_device(device, dtype)?)?;
             audio.extend_from_slice(a.value().to_host()?.as_slice::<f32>());
-            let m = self.model.embed_midi(&cx, &self.assembler.midi(batch).to_device(device, dtype)?)?;
+            let m = self.model.embed_midi(&cx, &notes.to_device(device, dtype)?)?;
             midi.extend_from_slice(m.value().to_host()?.as_slice::<f32>());
             progress.advance(batch.len() as u64);
         }

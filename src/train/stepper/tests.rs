@@ -25,7 +25,7 @@ fn run(arm: &str, device: &Device, dtype: DType, record: bool, broken: Option<us
     let arm = arms::find(arm).unwrap();
     let mut parameters = parameters.to_device(device, dtype).unwrap();
     let mut adam = Optimizer::new(ADAM, &parameters).unwrap();
-    let loss = config.vicreg.spec();
+    let loss = config.loss();
     let recipe = Recipe { loss, dropout: DROPOUT, seed: SEED, clip: CLIP, max_notes: MAX_NOTES, record };
     let mut stepper = Stepper::new(device, recipe).unwrap();
     let (mut figures, mut open) = (Vec::new(), std::collections::VecDeque::new());
@@ -67,7 +67,7 @@ fn on_the_cpu(arm: &str) -> Vec<Figures> {
     let step = |(i, notes): (usize, &[usize; 3])| {
         let (audio, midi) = batch(arm, notes, i as u64);
         let mode = Mode::Train { dropout: DROPOUT, seed: SEED, step: i as u64 };
-        let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.vicreg.spec(), mode).unwrap();
+        let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.loss(), mode).unwrap();
         passed.apply(&mut parameters, &mut adam, rate(i), CLIP).unwrap();
         passed.figures().unwrap()
     };
