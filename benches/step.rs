@@ -168,7 +168,9 @@ fn inputs(arm: &Arm, notes: Ragged) -> (AudioBatch, MidiBatch) {
         velocity: symbols(127),
         duration: symbols(32),
         onset: vec![0.0; notes.total()].into(),
-        descriptor: arm.midi.map(|_| (Tensor::from_slice(&[notes.total(), 4], &uniform(notes.total() * 4)), notes.clone())),
+        descriptor: arm
+            .midi
+            .map(|_| (Tensor::from_slice(&[notes.total(), 4], &uniform(notes.total() * 4)), notes.clone())),
         rows: notes,
     };
     (audio, midi)

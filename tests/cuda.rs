@@ -20,7 +20,7 @@ const STEPS: u64 = 3;
 /// The losses of some steps with dropout, and the parameters after them.
 fn train(arm: &str, device: &Device, dtype: DType) -> Result<(Vec<f64>, Snapshot)> {
     let config = Config::resolve(&[format!("arm={arm}"), "preset=tiny".into(), "device=cpu".into()], false)?;
-    let arm = arms::find(arm)?;
+    let arm = arms::find(arm)?.arm();
     let (model, mut parameters) = Model::new(arm, &ModelSpec::from_config(&config), 7, DType::F32);
     let (mut audio, mut midi) = batch(arm);
     if !device.is_cpu() {
@@ -53,7 +53,9 @@ fn batch(arm: &arms::Arm) -> (AudioBatch, MidiBatch) {
         velocity: symbols(127),
         duration: symbols(32),
         onset: vec![0.0; notes.total()].into(),
-        descriptor: arm.midi.map(|_| (Tensor::from_slice(&[notes.total(), 4], &uniform(notes.total() * 4)), notes.clone())),
+        descriptor: arm
+            .midi
+            .map(|_| (Tensor::from_slice(&[notes.total(), 4], &uniform(notes.total() * 4)), notes.clone())),
         rows: notes,
     };
     (audio, midi)

@@ -1,7 +1,7 @@
 //! One whole training step on a device against the CPU: loss, terms, every gradient, AdamW and the running statistics.
 
 use super::*;
-use crate::arms::{Arm, Family, Injection};
+use crate::arms::{self, Arm, Family, Injection};
 use crate::config::Config;
 use crate::descriptors::Domain;
 use crate::device::{DType, Device};
@@ -43,7 +43,7 @@ pub fn batch(arm: &Arm, notes: &[usize], seed: u64) -> (AudioBatch, MidiBatch) {
     let injections = [arm.audio, arm.midi];
     let dims = |domain, or: usize| {
         let of = |i: &Injection| i.descriptor.domain() == domain;
-        injections.into_iter().flatten().find(of).map_or(or, |i| i.descriptor.dims())
+        injections.into_iter().flatten().find(of).map_or(or, |i| i.descriptor.raw_dims())
     };
     let width = dims(Domain::Audio, 8);
     let mut frames = uniform(a4.total() * width);
@@ -95,7 +95,7 @@ struct Outcome {
 /// A step on `device`.
 fn run(arm: &str, device: &Device, dtype: DType) -> Outcome {
     let (config, (model, parameters)) = (config(arm), start(arm));
-    let arm = arms::find(arm).unwrap();
+    let arm = arms::find(arm).unwrap().arm();
     let mut parameters = parameters.to_device(device, dtype).unwrap();
     let mut adam = Optimizer::new(ADAM, &parameters).unwrap();
     let (audio, midi) = batch(arm, &NOTES, 3);
@@ -183,7 +183,7 @@ fn follows_the_cpu(arm: &str, device: &Device, dtype: DType, tolerance: f32) {
 /// The model and where it starts: a fresh one, rounded to bf16.
 pub fn start(arm: &str) -> (Model, Parameters) {
     let spec = ModelSpec::from_config(&config(arm));
-    let (model, mut parameters) = Model::new(arms::find(arm).unwrap(), &spec, 5, DType::F32);
+    let (model, mut parameters) = Model::new(arms::find(arm).unwrap().arm(), &spec, 5, DType::F32);
     let values = parameters.snapshot().unwrap().values;
     let round = |(name, _, data): (&str, &[usize], &[f32])| {
         (name.to_owned(), data.iter().map(|&x| f64::from(rounded(x))).collect())

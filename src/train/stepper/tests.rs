@@ -22,7 +22,7 @@ type Left = (Vec<Figures>, Vec<u32>, (usize, usize));
 /// Runs the steps on `device`; the samples of step `broken` hold a NaN.
 fn run(arm: &str, device: &Device, dtype: DType, record: bool, broken: Option<usize>) -> Left {
     let (config, (model, parameters)) = (config(arm), start(arm));
-    let arm = arms::find(arm).unwrap();
+    let arm = arms::find(arm).unwrap().arm();
     let mut parameters = parameters.to_device(device, dtype).unwrap();
     let mut adam = Optimizer::new(ADAM, &parameters).unwrap();
     let loss = config.loss();
@@ -62,7 +62,7 @@ fn bits(parameters: &Parameters, adam: &Optimizer) -> Vec<u32> {
 /// The same steps on the CPU, where nothing is filled up.
 fn on_the_cpu(arm: &str) -> Vec<Figures> {
     let (config, (model, mut parameters)) = (config(arm), start(arm));
-    let arm = arms::find(arm).unwrap();
+    let arm = arms::find(arm).unwrap().arm();
     let mut adam = Optimizer::new(ADAM, &parameters).unwrap();
     let step = |(i, notes): (usize, &[usize; 3])| {
         let (audio, midi) = batch(arm, notes, i as u64);
