@@ -136,7 +136,7 @@ fn run(arguments: &Arguments, device: &Device) -> Result<()> {
 
 /// A model, its optimizer's settings and a batch.
 struct Setup {
-    arm: &'static Arm,
+    arm: Arm,
     config: Config,
     mode: Mode,
     adam: AdamWSpec,
@@ -148,7 +148,7 @@ impl Setup {
         let config = Config::resolve(&settings, false)?;
         let mode = Mode::Train { dropout: config.dropout as f32, seed: 1, step: 0 };
         let adam = AdamWSpec { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
-        Ok(Setup { arm: arms::find(row.arm)?, config, mode, adam })
+        Ok(Setup { arm: arms::find(row.arm)?.arm(), config, mode, adam })
     }
 }
 
@@ -202,8 +202,8 @@ fn peak() -> f64 {
 fn on_cpu(row: &Row, peak: f64) -> Result<Value> {
     let Row { preset, batch, .. } = *row;
     let Setup { arm, config, mode, adam } = Setup::of(row)?;
-    let (model, mut parameters) = Model::new(arm, &ModelSpec::from_config(&config), 1, DType::F32);
-    let (audio, midi) = inputs(arm, Ragged::uniform(batch, NOTES));
+    let (model, mut parameters) = Model::new(&arm, &ModelSpec::from_config(&config), 1, DType::F32);
+    let (audio, midi) = inputs(&arm, Ragged::uniform(batch, NOTES));
     let times = if preset == "paper" { 2 } else { 6 };
     let forward = best(times, || {
         let tape = Tape::inference();
@@ -232,10 +232,10 @@ fn on_device(row: &Row, device: &Device, arguments: &Arguments) -> Result<Value>
     let Row { arm: name, preset, batch, gflop } = *row;
     let Setup { arm, config, adam, .. } = Setup::of(row)?;
     let used_before = used(device)?;
-    let (model, parameters) = Model::new(arm, &ModelSpec::from_config(&config), 1, DType::F32);
+    let (model, parameters) = Model::new(&arm, &ModelSpec::from_config(&config), 1, DType::F32);
     let mut parameters = parameters.to_device(device, arguments.dtype.dtype())?;
     let mut adam = Optimizer::new(adam, &parameters)?;
-    let (audio, midi) = inputs(arm, lengths(batch));
+    let (audio, midi) = inputs(&arm, lengths(batch));
     let recipe = Recipe {
         loss: config.loss(),
         dropout: config.dropout as f32,

@@ -20,9 +20,9 @@ const STEPS: u64 = 3;
 /// The losses of some steps with dropout, and the parameters after them.
 fn train(arm: &str, device: &Device, dtype: DType) -> Result<(Vec<f64>, Snapshot)> {
     let config = Config::resolve(&[format!("arm={arm}"), "preset=tiny".into(), "device=cpu".into()], false)?;
-    let arm = arms::find(arm)?;
-    let (model, mut parameters) = Model::new(arm, &ModelSpec::from_config(&config), 7, DType::F32);
-    let (mut audio, mut midi) = batch(arm);
+    let arm = arms::find(arm)?.arm();
+    let (model, mut parameters) = Model::new(&arm, &ModelSpec::from_config(&config), 7, DType::F32);
+    let (mut audio, mut midi) = batch(&arm);
     if !device.is_cpu() {
         parameters = parameters.to_device(device, dtype)?;
         (audio, midi) = (audio.to_device(device, dtype)?, midi.to_device(device, dtype)?);

@@ -76,5 +76,5 @@ fn evaluate(run: &Path, config: Config, device: &Device) -> Result<Canonical> {
         );
     }
     let baselines = Baseline::both(study.assembler.dataset(), &embedded.segments);
-    canonical::evaluate(study.arm.name, embedded.embeddings(), &embedded.items, &baselines, &protocol)
+    canonical::evaluate(&study.arm.name, embedded.embeddings(), &embedded.items, &baselines, &protocol)
 }

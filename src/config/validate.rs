@@ -2,6 +2,7 @@
 
 use super::choices::Preset;
 use super::declare::Config;
+use crate::arms::Family;
 use crate::error::{Error, Result};
 
 impl Preset {
@@ -27,7 +28,10 @@ fn divides(name: &str, number: usize, by: &str, divisor: usize) -> Result<()> {
 impl Config {
     /// Checks the values against each other.
     pub(super) fn validate(&self) -> Result<()> {
-        self.arm()?;
+        let arm = self.arm()?;
+        require(!matches!(arm.family, Family::ThirdTower(_)) || arm.audio.is_some(), || {
+            "family: a third tower reads the descriptor of the audio encoder: expected audio=DESCRIPTOR:MECHANISM, found none".into()
+        })?;
         let (audio, midi) = (&self.model.audio, &self.model.midi);
         for channels in audio.cnn {
             divides("model.audio.cnn", channels, "model.audio.groups", audio.groups)?;

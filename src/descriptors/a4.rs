@@ -58,6 +58,10 @@ impl Descriptor for A4 {
         "how the energy of each octave band changes from frame to frame (section 3.4.1)"
     }
 
+    fn is_standardised(&self) -> bool {
+        true
+    }
+
     fn compute(&self, source: Source<'_>) -> Vec<f32> {
         a4(source.samples, source.padding)
     }

@@ -31,6 +31,10 @@ impl Descriptor for A4Learned {
         "A4 whose filterbank and temporal difference are trained, from A4 on (section 6.7)"
     }
 
+    fn is_standardised(&self) -> bool {
+        true
+    }
+
     fn compute(&self, source: Source<'_>) -> Vec<f32> {
         log_magnitudes(source.samples, source.padding)
     }

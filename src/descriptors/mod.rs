@@ -95,6 +95,11 @@ pub trait Descriptor: Sync {
         self.columns().len()
     }
 
+    /// Whether each column is brought to mean 0 and variance 1 over the rows of a sample: what pools over them learns little.
+    fn is_standardised(&self) -> bool {
+        false
+    }
+
     /// Values per row of what [`Descriptor::compute`] returns; differs from [`Descriptor::dims`] where a trainable front end
     /// makes the features of it.
     fn raw_dims(&self) -> usize {

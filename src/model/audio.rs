@@ -93,7 +93,7 @@ impl AudioEncoder {
         }
         let mut modulation = None;
         if let Some(injector) = &self.injector {
-            let given = batch.descriptor.as_ref().ok_or_else(missing)?;
+            let given = injector.given("audio encoder", &batch.descriptor)?;
             let descriptor = injector.descriptor(cx, given)?;
             Injected { x, rows, modulation } = injector.apply(cx, &x, &rows, &descriptor, &given.1)?;
         }
@@ -103,8 +103,4 @@ impl AudioEncoder {
         x = self.stack.apply(cx, &x, &rows, modulation.as_ref())?;
         mean_pool(cx.tape, &x, &rows)
     }
-}
-
-fn missing() -> Error {
-    Error::op("audio encoder", "descriptor", "the descriptor the arm injects", "none")
 }

@@ -57,11 +57,7 @@ impl MidiBatch {
 }
 
 /// A descriptor on `device`.
-fn placed(
-    descriptor: &Option<(Tensor, Ragged)>,
-    device: &Device,
-    dtype: DType,
-) -> Result<Option<(Tensor, Ragged)>> {
+fn placed(descriptor: &Option<(Tensor, Ragged)>, device: &Device, dtype: DType) -> Result<Option<(Tensor, Ragged)>> {
     let place = |(values, rows): &(Tensor, Ragged)| Ok((values.to_device(device, dtype)?, rows.clone()));
     descriptor.as_ref().map(place).transpose()
 }

@@ -8,6 +8,7 @@
 //! 1 where the band changes at all and 0 where it is silent, so A4 says little in this way either. D4 is not standardised:
 //! both pools tell its intervals.
 
+use crate::arms::{Injection, Mechanism};
 use crate::error::Result;
 use crate::nn::{Builder, Context, Linear};
 use crate::ops::Ragged;
@@ -26,6 +27,21 @@ pub enum Pool {
     Mean,
     /// The root of their mean square.
     Rms,
+}
+
+/// What to know before training a model that modulates by a descriptor which pooling leaves constant.
+pub fn caveat(injection: &Injection, pool: Pool) -> Option<String> {
+    let name = injection.descriptor.name();
+    if injection.mechanism != Mechanism::Film || !injection.descriptor.is_standardised() {
+        return None;
+    }
+    let (what, value) = match pool {
+        Pool::Mean => ("mean", "0, whatever the recording"),
+        Pool::Rms => ("root mean square", "1 where it changes at all and 0 where it is silent"),
+    };
+    Some(format!(
+        "FiLM by {name}: each column is standardised over time, so that its {what} is {value}: γ and β learn constants"
+    ))
 }
 
 /// The networks that make γ and β, one for each block.

@@ -59,8 +59,8 @@ impl Fixture {
     fn new(file: &str, base: &str, spec: ModelSpec, dtype: DType) -> Self {
         let (golden, values, inputs) =
             (Golden::open(&format!("tiny_{file}")), Golden::open(&format!("tiny_{base}")), Golden::open("tiny_inputs"));
-        let arm = arms::find(base).unwrap();
-        let (model, mut parameters) = Model::new(arm, &spec, 0, dtype);
+        let arm = arms::find(base).unwrap().arm();
+        let (model, mut parameters) = Model::new(&arm, &spec, 0, dtype);
         let named = |key: &String| Some((key.strip_prefix("param/")?.to_string(), values.f64(key)));
         let mut named: BTreeMap<String, Vec<f64>> = values.keys().iter().filter_map(named).collect();
         if !spec.inject_residual {

@@ -8,7 +8,7 @@ use super::ModelSpec;
 use super::film::{Film, Modulation};
 use super::learned::LearnedA4;
 use crate::arms::{Injection, Mechanism};
-use crate::descriptors::Domain;
+use crate::descriptors::{Descriptor, Domain};
 use crate::error::{Error, Result};
 use crate::nn::{Builder, Context, Init, LayerNorm, Linear, MultiHead, ParamId};
 use crate::ops::Ragged;
@@ -20,6 +20,7 @@ use crate::tensor::Tensor;
 
 /// An injection with its parameters.
 pub struct Injector {
+    descriptor: &'static dyn Descriptor,
     kind: Kind,
     /// Numbers in a row of what is injected.
     dims: usize,
@@ -59,10 +60,16 @@ pub fn longest(domain: Domain, spec: &ModelSpec) -> usize {
 impl Injector {
     /// Declares the parameters of `injection` under `name` (`audio.inj` or `midi.inj`) for an encoder of `layers` blocks of
     /// width `d`.
-    pub fn new(b: &mut Builder, name: &str, injection: Injection, (d, layers): (usize, usize), spec: &ModelSpec) -> Self {
+    pub fn new(
+        b: &mut Builder,
+        name: &str,
+        injection: Injection,
+        (d, layers): (usize, usize),
+        spec: &ModelSpec,
+    ) -> Self {
         let descriptor = injection.descriptor;
-        let front = descriptor.learned().map(|_| LearnedA4::new(b, &format!("{name}.a4")));
-        let dims = front.as_ref().map_or(descriptor.dims(), |_| LearnedA4::DIMS);
+        let dims = descriptor.dims();
+        let front = (descriptor.raw_dims() != dims).then(|| LearnedA4::new(b, &format!("{name}.a4")));
         let attention = |b: &mut Builder| MultiHead::new(b, &format!("{name}.mha"), d, spec.inject_heads, false);
         let norm = |b: &mut Builder| spec.inject_residual.then(|| LayerNorm::new(b, &format!("{name}.norm"), d));
         let kind = match injection.mechanism {
@@ -85,12 +92,29 @@ impl Injector {
             }
             Mechanism::Film => Kind::Film(Film::new(b, name, dims, d, layers, spec.film)),
         };
-        Injector { kind, dims, front }
+        Injector { descriptor, kind, dims, front }
     }
 
     /// Numbers in a row of [`Injector::descriptor`].
     pub fn dims(&self) -> usize {
         self.dims
+    }
+
+    /// What a batch holds for `encoder`, or an error that names the descriptor.
+    pub fn given<'a>(
+        &self,
+        encoder: &'static str,
+        batch: &'a Option<(Tensor, Ragged)>,
+    ) -> Result<&'a (Tensor, Ragged)> {
+        let missing = || {
+            let source = match self.descriptor.domain() {
+                Domain::Audio => "recordings",
+                Domain::Midi => "notes",
+            };
+            let expected = format!("{} of the {source}", self.descriptor.name());
+            Error::op(encoder, "descriptor", expected, "none (a crosswise arm needs both sides of a pair)")
+        };
+        batch.as_ref().ok_or_else(missing)
     }
 
     /// The descriptor [ΣT_D, dims] of what a batch holds.

@@ -80,8 +80,7 @@ impl MidiEncoder {
         let mut rows = batch.rows.clone();
         let mut modulation = None;
         if let Some(injector) = &self.injector {
-            let missing = || Error::op("MIDI encoder", "descriptor", "the descriptor the arm injects", "none");
-            let given = batch.descriptor.as_ref().ok_or_else(missing)?;
+            let given = injector.given("MIDI encoder", &batch.descriptor)?;
             let descriptor = injector.descriptor(cx, given)?;
             Injected { x, rows, modulation } = injector.apply(cx, &x, &rows, &descriptor, &given.1)?;
         }

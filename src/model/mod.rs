@@ -105,8 +105,9 @@ impl Model {
     pub fn loss(&self, cx: &Context, batch: &AudioBatch, [audio, midi]: [&Var; 2], spec: &LossSpec) -> Result<Loss> {
         let direct = vicreg(cx.tape, audio, midi, &spec.vicreg)?;
         if let Some(tower) = &self.tower {
-            let missing = || Error::op("third tower", "descriptor", "the audio encoder's descriptor", "none");
-            let (injector, given) = self.audio.injector().zip(batch.descriptor.as_ref()).ok_or_else(missing)?;
+            let missing = || Error::op("third tower", "descriptor", "one injected into the audio encoder", "none");
+            let injector = self.audio.injector().ok_or_else(missing)?;
+            let given = injector.given("third tower", &batch.descriptor)?;
             let embedded = tower.embed(cx, &injector.descriptor(cx, given)?, &given.1)?;
             tower.add_terms(cx, &embedded, [audio, midi], spec)?;
         }
@@ -127,7 +128,8 @@ impl Model {
 
 /// What a family adds to the loss.
 fn terms(family: Family) -> Vec<Term> {
-    let sides = |audio, midi| [(audio, Side::Audio), (midi, Side::Midi)].into_iter().filter(|(has, _)| *has).map(|(_, s)| s);
+    let sides =
+        |audio, midi| [(audio, Side::Audio), (midi, Side::Midi)].into_iter().filter(|(has, _)| *has).map(|(_, s)| s);
     match family {
         Family::Plain => Vec::new(),
         Family::Moe(Moe { audio, midi, .. }) => {

@@ -9,11 +9,11 @@ use crate::device::DType;
 use crate::error::Result;
 use crate::loss::{Side, Term};
 use crate::nn::{Builder, Context, FeedForward, Init, ParamId};
+use crate::ops::Ragged;
 use crate::ops::activation::gelu;
 use crate::ops::dropout::dropout;
 use crate::ops::linear::linear;
 use crate::ops::moe::{Routing, combine, dispatch, expert_linear, gate, load_balance, utilisation_entropy};
-use crate::ops::Ragged;
 use crate::tape::Var;
 use crate::tensor::Tensor;
 
@@ -52,9 +52,8 @@ impl Experts {
     /// Declares `name.gate.weight` and the experts' `name.l1`, `name.l2` of width `ff`, for rows of width `d`.
     pub fn new(b: &mut Builder, name: &str, d: usize, ff: usize, moe: Moe, side: Side, site: u64) -> Self {
         let gate = b.parameter(format!("{name}.gate.weight"), &[moe.experts, d], Init::fan_in(d));
-        let mut layer = |part: &str, inputs, outputs| {
-            ExpertLinear::new(b, &format!("{name}.{part}"), moe.experts, inputs, outputs)
-        };
+        let mut layer =
+            |part: &str, inputs, outputs| ExpertLinear::new(b, &format!("{name}.{part}"), moe.experts, inputs, outputs);
         Experts { gate, layers: [layer("l1", d, ff), layer("l2", ff, d)], moe, side, site }
     }
 }

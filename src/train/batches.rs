@@ -70,14 +70,14 @@ impl Assembler {
 
     /// What is injected into the encoder of one side, and its rows per sample.
     fn injected(&self, injection: Injection, side: Side, made: &Made) -> (Tensor, Ragged) {
-        let (descriptor, dims) = (injection.descriptor, injection.descriptor.dims());
+        let (descriptor, dims) = (injection.descriptor, injection.descriptor.raw_dims());
         let recordings = made.samples.chunks_exact(WINDOW_SAMPLES);
         let mut features: Vec<Arc<[f32]>> = match descriptor.domain() {
             Domain::Audio => {
                 let each = made.segments.iter().zip(recordings);
                 each.map(|(segment, samples)| self.of_audio(descriptor, segment, samples)).collect()
             }
-            Domain::Midi => made.notes.iter().map(|notes| descriptor.compute(Source::Midi { notes }).into()).collect(),
+            Domain::Midi => made.notes.iter().map(|notes| descriptor.compute(Source::midi(notes)).into()).collect(),
         };
         if let Some(control) = self.arm.control {
             features = controls::replaced(control, side, &features, dims, made.segments, made.turn);
@@ -87,9 +87,9 @@ impl Assembler {
     }
 
     fn of_audio(&self, descriptor: &'static dyn Descriptor, segment: &Segment, samples: &[f32]) -> Arc<[f32]> {
-        let compute = || descriptor.compute(Source::Audio { samples, padding: self.padding }).into();
-        if descriptor.learned().is_some() {
-            // A whole spectrogram: 0.8 MB.
+        let compute = || descriptor.compute(Source::audio(samples, self.padding)).into();
+        if descriptor.raw_dims() != descriptor.dims() {
+            // What a trained front end reads is a whole spectrogram, 0.8 MB.
             return compute();
         }
         let key = (descriptor.name(), segment.performance, segment.start.to_bits());

@@ -111,9 +111,8 @@ mod tests {
         let others: Vec<_> = segments.iter().rev().copied().collect();
         let again = replaced(Control::Random, Side::Audio, &turned, 2, &others, STEP);
         assert!(again.iter().rev().zip(random(STEP)).all(|(a, b)| *a == b));
-        let shuffled = |step, side| {
-            replaced(Control::Shuffled, side, &features, 2, &segments, Turn::Training { seed: 3, step })
-        };
+        let shuffled =
+            |step, side| replaced(Control::Shuffled, side, &features, 2, &segments, Turn::Training { seed: 3, step });
         assert!((0..9).any(|step| shuffled(step, Side::Audio) != shuffled(9, Side::Audio)));
         assert!((0..9).any(|step| shuffled(step, Side::Audio) != shuffled(step, Side::Midi)));
     }

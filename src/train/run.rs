@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::eval::canonical;
 use crate::eval::pools::Protocol;
 use crate::io::write_atomic;
+use crate::model::film;
 use crate::nn::Mode;
 use crate::optim::{AdamWSpec, Optimizer};
 use crate::progress::say;
@@ -173,6 +174,8 @@ impl Trainer {
             performances,
             steps_per_epoch
         ));
+        let caveats = [study.arm.audio, study.arm.midi].into_iter().flatten();
+        caveats.filter_map(|injection| film::caveat(&injection, config.film.pool)).for_each(|caveat| say(&caveat));
         Ok(Trainer { study, adam, stepper, open: VecDeque::new(), schedule, order, best: None, log, run })
     }
 

@@ -49,7 +49,8 @@ pub use crate::loss::REPORTED;
 impl Figures {
     /// What [`Passed::report`] wrote.
     pub fn reported(numbers: [f32; REPORTED]) -> Self {
-        let [loss, invariance, variance, covariance, std_audio, std_midi, grad_norm, others @ ..] = numbers.map(f64::from);
+        let [loss, invariance, variance, covariance, std_audio, std_midi, grad_norm, others @ ..] =
+            numbers.map(f64::from);
         let terms = VicregTerms { invariance, variance, covariance };
         Figures { loss, terms, others, std_audio, std_midi, grad_norm }
     }
@@ -193,5 +194,7 @@ fn spread(embeddings: &Tensor) -> f64 {
     (0..d).map(deviation).sum::<f64>() / d as f64
 }
 
+#[cfg(test)]
+mod catalogue_tests;
 #[cfg(test)]
 pub(super) mod tests;

@@ -74,7 +74,8 @@ impl Stepper {
         let way = match &mut self.way {
             Some(way) => way,
             none => {
-                let inputs = Inputs::new(&self.device, parameters.dtype(), batch, model.domains(), self.recipe.max_notes)?;
+                let inputs =
+                    Inputs::new(&self.device, parameters.dtype(), batch, model.domains(), self.recipe.max_notes)?;
                 let out = Outgoing::new(&self.device, inputs.bytes())?;
                 none.insert(Way { inputs, out })
             }

@@ -7,7 +7,7 @@ use super::batches::{Assembler, Batch};
 use super::checkpoint::{self, ModelFile};
 use super::controls::Turn;
 use super::corpus;
-use crate::arms::{self, Arm};
+use crate::arms::Arm;
 use crate::config::Config;
 use crate::data::maestro::Split;
 use crate::data::segments::Segment;
@@ -61,14 +61,14 @@ impl Embedded {
 impl Study {
     /// A freshly initialised model of `config` on `device`, over its data.
     pub fn new(config: Config, device: &Device) -> Result<Study> {
-        let arm = arms::find(&config.arm)?;
+        let arm = config.arm()?;
         let dtype = config.precision.on(device)?;
         let dataset = corpus::open(&config)?;
-        let (model, mut parameters) = Model::new(arm, &ModelSpec::from_config(&config), config.seed, DType::F32);
+        let (model, mut parameters) = Model::new(&arm, &ModelSpec::from_config(&config), config.seed, DType::F32);
         if !device.is_cpu() {
             parameters = parameters.to_device(device, dtype)?;
         }
-        let assembler = Arc::new(Assembler::new(dataset, arm, config.stft.padding, config.midi.max_notes));
+        let assembler = Arc::new(Assembler::new(dataset, arm.clone(), config.stft.padding, config.midi.max_notes));
         Ok(Study { config, arm, model, parameters, assembler })
     }
 

@@ -1,7 +1,7 @@
 //! One whole training step on a device against the CPU: loss, terms, every gradient, AdamW and the running statistics.
 
 use super::*;
-use crate::arms::{Arm, Family, Injection};
+use crate::arms::{self, Arm, Family, Injection};
 use crate::config::Config;
 use crate::descriptors::Domain;
 use crate::device::{DType, Device};
@@ -43,7 +43,7 @@ pub fn batch(arm: &Arm, notes: &[usize], seed: u64) -> (AudioBatch, MidiBatch) {
     let injections = [arm.audio, arm.midi];
     let dims = |domain, or: usize| {
         let of = |i: &Injection| i.descriptor.domain() == domain;
-        injections.into_iter().flatten().find(of).map_or(or, |i| i.descriptor.dims())
+        injections.into_iter().flatten().find(of).map_or(or, |i| i.descriptor.raw_dims())
     };
     let width = dims(Domain::Audio, 8);
     let mut frames = uniform(a4.total() * width);
@@ -80,6 +80,11 @@ pub fn batch(arm: &Arm, notes: &[usize], seed: u64) -> (AudioBatch, MidiBatch) {
     (AudioBatch { samples, descriptor: for_audio }, midi)
 }
 
+/// None with experts: masks inside them follow their sorted rows, which a device pads.
+pub fn dropout(arm: &Arm) -> f32 {
+    if matches!(arm.family, Family::Moe(_)) { 0.0 } else { 0.1 }
+}
+
 /// What a step leaves, in host order.
 struct Outcome {
     figures: Figures,
@@ -95,10 +100,10 @@ struct Outcome {
 /// A step on `device`.
 fn run(arm: &str, device: &Device, dtype: DType) -> Outcome {
     let (config, (model, parameters)) = (config(arm), start(arm));
-    let arm = arms::find(arm).unwrap();
+    let arm = arms::find(arm).unwrap().arm();
     let mut parameters = parameters.to_device(device, dtype).unwrap();
     let mut adam = Optimizer::new(ADAM, &parameters).unwrap();
-    let (audio, midi) = batch(arm, &NOTES, 3);
+    let (audio, midi) = batch(&arm, &NOTES, 3);
     let (audio, midi) = (audio.to_device(device, dtype).unwrap(), midi.to_device(device, dtype).unwrap());
     let embeddings = {
         let tape = Tape::inference();
@@ -106,9 +111,7 @@ fn run(arm: &str, device: &Device, dtype: DType) -> Outcome {
         let (audio, midi) = (model.embed_audio(&cx, &audio).unwrap(), model.embed_midi(&cx, &midi).unwrap());
         [audio, midi].map(|z| z.value().to_f32())
     };
-    // Masks inside experts follow their sorted rows, which a device pads.
-    let dropout = if matches!(arm.family, Family::Moe(_)) { 0.0 } else { 0.1 };
-    let mode = Mode::Train { dropout, seed: 5, step: 3 };
+    let mode = Mode::Train { dropout: dropout(&arm), seed: 5, step: 3 };
     let passed = pass(&model, &mut parameters, (&audio, &midi), &config.loss(), mode).unwrap();
     let figures = passed.figures().unwrap();
     let gradients = match &passed.gradients {
@@ -183,7 +186,7 @@ fn follows_the_cpu(arm: &str, device: &Device, dtype: DType, tolerance: f32) {
 /// The model and where it starts: a fresh one, rounded to bf16.
 pub fn start(arm: &str) -> (Model, Parameters) {
     let spec = ModelSpec::from_config(&config(arm));
-    let (model, mut parameters) = Model::new(arms::find(arm).unwrap(), &spec, 5, DType::F32);
+    let (model, mut parameters) = Model::new(&arms::find(arm).unwrap().arm(), &spec, 5, DType::F32);
     let values = parameters.snapshot().unwrap().values;
     let round = |(name, _, data): (&str, &[usize], &[f32])| {
         (name.to_owned(), data.iter().map(|&x| f64::from(rounded(x))).collect())
@@ -208,12 +211,18 @@ fn layout(arm: &str) -> Vec<(String, std::ops::Range<usize>)> {
 
 /// f32: sums of a few thousand terms through a dozen layers. bf16: 2⁻⁹ at each of some forty stored results, there and back. Without
 /// a descriptor the short recordings end up nearly alike: in bf16 d4r's audio side would compare rounding with rounding.
-const CASES: [(&str, DType, f32); 5] = [
+const CASES: [(&str, DType, f32); 11] = [
     ("a4r", DType::F32, 2e-5),
     ("a4r", DType::BF16, 1e-1),
     ("d4a4", DType::F32, 2e-5),
     ("d4a4", DType::BF16, 1e-1),
     ("d4r", DType::F32, 2e-5),
+    ("d4a4cm", DType::F32, 2e-5),
+    ("film-dual", DType::F32, 2e-5),
+    ("film-dual", DType::BF16, 1e-1),
+    ("moe-dual", DType::F32, 2e-5),
+    ("t3-tri", DType::F32, 2e-5),
+    ("a4-learned-r", DType::F32, 2e-5),
 ];
 
 #[test]
