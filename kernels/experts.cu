@@ -48,7 +48,7 @@ __device__ __forceinline__ int expert_of(const uint32_t* starts, int experts, ui
 // y[i] = W_e·x[i] + b_e. Grid: tiles of columns, tiles of sorted rows.
 template <typename T>
 KERNEL(threads = 128)
-forward(const T* __restrict__ x, const T* __restrict__ weight, const float* __restrict__ bias, const uint32_t* __restrict__ starts,
+forward(const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias, const uint32_t* __restrict__ starts,
         T* __restrict__ y, int experts, int sorted, int outputs, int inputs) {
     const int first = blockIdx.y * SIDE, column = blockIdx.x * SIDE, e = expert_of(starts, experts, first);
     const T* w = weight + static_cast<size_t>(max(e, 0)) * outputs * inputs;
@@ -59,7 +59,7 @@ forward(const T* __restrict__ x, const T* __restrict__ weight, const float* __re
     multiply(0, e < 0 ? 0 : inputs, a, b, [&](int i, int j, float (&v)[8]) {
         const int at = column + j, n = min(max(outputs - at, 0), 8);
         if (n == 0) return;
-        for (int q = 0; q < n; q++) v[q] += e < 0 ? 0.0f : bias[static_cast<size_t>(e) * outputs + at + q];
+        for (int q = 0; q < n; q++) v[q] += e < 0 ? 0.0f : to_float(bias[static_cast<size_t>(e) * outputs + at + q]);
         store_eight(y + static_cast<size_t>(first + i) * outputs + at, v, n);
     });
 }

@@ -223,6 +223,7 @@ pub fn all_cases() -> Vec<Case> {
         moe::cases(),
         pool::cases(),
         positions::cases(),
+        temporal::cases(),
         triplet::cases(),
         vicreg::cases(),
         weighted_sum::cases(),

@@ -14,7 +14,12 @@ pub fn film(tape: &Tape, x: &Var, modulation: &Var, rows: &Ragged) -> Result<Var
     let d = x.value().cols();
     if x.shape() != [rows.total(), d] || modulation.shape() != [rows.samples(), 2 * d] {
         let expected = format!("[{}, d] and [{}, 2d]", rows.total(), rows.samples());
-        return Err(Error::op("film", "x and modulation", expected, format!("{:?}, {:?}", x.shape(), modulation.shape())));
+        return Err(Error::op(
+            "film",
+            "x and modulation",
+            expected,
+            format!("{:?}, {:?}", x.shape(), modulation.shape()),
+        ));
     }
     if !x.value().device().is_cpu() {
         return launch(tape, x, modulation, rows);

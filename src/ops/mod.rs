@@ -26,6 +26,7 @@ pub mod linear;
 pub mod moe;
 pub mod pool;
 pub mod positions;
+pub mod temporal;
 pub mod triplet;
 pub mod vicreg;
 pub mod weighted_sum;

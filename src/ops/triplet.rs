@@ -60,7 +60,8 @@ fn launch(tape: &Tape, anchor: &Var, other: &Var, margin: f64) -> Result<Var> {
     let &[n, d] = anchor.shape() else { unreachable!("checked by the caller") };
     let device = anchor.value().device().clone();
     let (a, o) = (anchor.value().clone(), other.value().clone());
-    let (mut norms, mut y) = (Tensor::uninit_on(&device, &[n, 2], DType::F32)?, Tensor::uninit_on(&device, &[], DType::F32)?);
+    let (mut norms, mut y) =
+        (Tensor::uninit_on(&device, &[n, 2], DType::F32)?, Tensor::uninit_on(&device, &[], DType::F32)?);
     let (rows, columns, margin) = (n as i32, d as i32, margin as f32);
     with_storage!(anchor.dtype(), T => {
         let (grid, epsilon) = (device.launch(n), EPSILON as f32);

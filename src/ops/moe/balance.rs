@@ -34,7 +34,12 @@ pub fn utilisation_entropy(tape: &Tape, probabilities: &Var, rows: &Ragged) -> R
 fn term(tape: &Tape, p: &Var, routing: Option<&Routing>, rows: &Ragged) -> Result<Var> {
     let (total, experts) = (p.value().rows(), p.value().cols());
     if total != rows.total() || rows.end() == 0 {
-        return Err(Error::op("experts' use", "rows", format!("1 to {total}"), format!("{} of {}", rows.end(), rows.total())));
+        return Err(Error::op(
+            "experts' use",
+            "rows",
+            format!("1 to {total}"),
+            format!("{} of {}", rows.end(), rows.total()),
+        ));
     }
     if !p.value().device().is_cpu() {
         return launch(tape, p, routing, rows);

@@ -111,7 +111,7 @@ pub(super) fn cases() -> Vec<Case> {
         let sizes = vec![
             Input::new(&[rows, inputs]),
             Input::new(&[experts, outputs, inputs]),
-            Input::new(&[experts, outputs]).vector(),
+            Input::new(&[experts, outputs]),
             small(rows, experts),
         ];
         Case::new(name, sizes, move |t, v| {

@@ -115,7 +115,16 @@ fn launch(tape: &Tape, logits: &Var, top_k: usize, renormalise: bool) -> Result<
         let grid = device.launch(rows.div_ceil(PER_BLOCK));
         let chosen = sent.chosen()?.input(0);
         kernels::gate::probabilities(
-            grid, p.input(), weighed.input(), dw.input(), chosen, dp.output(), renormalise, r, e, k,
+            grid,
+            p.input(),
+            weighed.input(),
+            dw.input(),
+            chosen,
+            dp.output(),
+            renormalise,
+            r,
+            e,
+            k,
         )?;
         Ok(vec![Some(dp)])
     });
@@ -127,9 +136,7 @@ pub(super) fn cases() -> Vec<Case> {
     let sizes = [(1, 1, 1, false), (7, 4, 2, false), (7, 4, 2, true), (133, 8, 2, true), (5, 3, 3, true)];
     let weights = sizes.map(|(rows, experts, k, renormalise)| {
         let name = format!("gate {rows} rows, {k} of {experts}{}", if renormalise { ", renormalised" } else { "" });
-        Case::new(name, vec![small(rows, experts)], move |t, v| {
-            Ok(gate(t, &clear(t, &v[0])?, k, renormalise)?.weights)
-        })
+        Case::new(name, vec![small(rows, experts)], move |t, v| Ok(gate(t, &clear(t, &v[0])?, k, renormalise)?.weights))
     });
     let probabilities = Case::new("gate, all probabilities", vec![small(9, 5)], |t, v| {
         Ok(gate(t, &clear(t, &v[0])?, 2, false)?.probabilities)

@@ -59,7 +59,12 @@ pub fn combine(tape: &Tape, s: &Var, weights: &Var, routing: &Routing) -> Result
     let (rows, d, top_k, sorted) = (routing.rows, s.value().cols(), routing.top_k, routing.sorted());
     if s.value().rows() != sorted || weights.shape() != [rows, top_k] {
         let expected = format!("[{sorted}, d] and [{rows}, {top_k}]");
-        return Err(Error::op("combine", "rows and weights", expected, format!("{:?}, {:?}", s.shape(), weights.shape())));
+        return Err(Error::op(
+            "combine",
+            "rows and weights",
+            expected,
+            format!("{:?}, {:?}", s.shape(), weights.shape()),
+        ));
     }
     let device = s.value().device().clone();
     let (routing, sv, wv) = (routing.clone(), s.value().clone(), weights.value().clone());

@@ -66,13 +66,20 @@ impl Routing {
         let blocks = choices.div_ceil(PER_BLOCK);
         let memory = |numbers: usize| Memory::uninit(&device, numbers.max(1) * 4);
         let sorted = padded(choices, experts);
-        let (counts, slot, source, starts) = (memory(blocks * experts)?, memory(choices)?, memory(sorted)?, memory(experts + 1)?);
+        let (counts, slot, source, starts) =
+            (memory(blocks * experts)?, memory(choices)?, memory(sorted)?, memory(experts + 1)?);
         let [n, e, b] = [choices, experts, blocks].map(|size| size as i32);
         kernels::routing::clear(device.launch(sorted.div_ceil(PER_BLOCK)), source.output(0), sorted as i32)?;
         kernels::routing::histogram(device.launch(blocks), chosen.input(0), counts.output(0), n, e)?;
         kernels::routing::scan(device.launch(1), counts.output(0), starts.output(0), e, b, TILE as i32)?;
         kernels::routing::place(
-            device.launch(blocks), chosen.input(0), counts.input(0), slot.output(0), source.output(0), n, e,
+            device.launch(blocks),
+            chosen.input(0),
+            counts.input(0),
+            slot.output(0),
+            source.output(0),
+            n,
+            e,
         )?;
         Ok(Routing { rows, experts, top_k, place: Arc::new(Place::Device { chosen, slot, source, starts }) })
     }
