@@ -5,17 +5,15 @@
 //! the load balance of Switch Transformers (Fedus et al. 2022) and how far from even the experts are used.
 
 use crate::arms::Moe;
-use crate::device::DType;
 use crate::error::Result;
 use crate::loss::{Side, Term};
 use crate::nn::{Builder, Context, FeedForward, Init, ParamId};
 use crate::ops::Ragged;
 use crate::ops::activation::gelu;
 use crate::ops::dropout::dropout;
-use crate::ops::linear::linear;
+use crate::ops::linear::linear_unbiased;
 use crate::ops::moe::{Routing, combine, dispatch, expert_linear, gate, load_balance, utilisation_entropy};
 use crate::tape::Var;
-use crate::tensor::Tensor;
 
 /// The experts of one encoder and their gate.
 pub struct Experts {
@@ -60,8 +58,7 @@ impl Experts {
 
 impl FeedForward for Experts {
     fn apply(&self, cx: &Context, x: &Var, rows: &Ragged) -> Result<Var> {
-        let weight = cx.var(self.gate);
-        let logits = linear(cx.tape, x, weight, &no_bias(weight)?)?;
+        let logits = linear_unbiased(cx.tape, x, cx.var(self.gate))?;
         let gated = gate(cx.tape, &logits, self.moe.top_k, self.moe.renormalise)?;
         let [first, second] = &self.layers;
         let sorted = dispatch(cx.tape, x, &gated.routing)?;
@@ -75,15 +72,4 @@ impl FeedForward for Experts {
         }
         Ok(y)
     }
-}
-
-/// Zeros to add to the products of `weight` [outputs, inputs].
-fn no_bias(weight: &Var) -> Result<Var> {
-    let (device, outputs) = (weight.value().device(), weight.value().rows());
-    let zeros = if device.is_cpu() {
-        Tensor::zeros(&[outputs], weight.dtype())
-    } else {
-        Tensor::zeros_on(device, &[outputs], DType::F32)?
-    };
-    Ok(Var::constant(zeros))
 }
