@@ -84,7 +84,6 @@ fn gradients_of_whole_losses_are_those_of_finite_differences() {
         let (_, parameters) =
             Model::new(&arms::find(arm).unwrap().arm(), &ModelSpec::from_config(&config(arm)), 5, DType::F64);
         let flat = vec![0u8; parameters.len()];
-        // Every parameter moves by about as much as its own gradient asks for, so that none is drowned.
         let start: Vec<f64> = {
             let mut random = Philox::new(8, site("step test")).stream(0);
             (0..parameters.len()).map(|_| 0.3 * random.normal()).collect()
@@ -94,6 +93,7 @@ fn gradients_of_whole_losses_are_those_of_finite_differences() {
         let (_, gradient) = loss_at(arm, &start);
         let mut random = Philox::new(9, site("step test")).stream(0);
         let mut direction: Vec<f64> = (0..gradient.len()).map(|_| random.normal()).collect();
+        // Parameters with a large gradient move less, so that none is drowned.
         let mut first = 0;
         for (_, len) in &names {
             let own = first..first + len;

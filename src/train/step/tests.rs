@@ -210,8 +210,9 @@ fn layout(arm: &str) -> Vec<(String, std::ops::Range<usize>)> {
 }
 
 /// f32: sums of a few thousand terms through a dozen layers. bf16: 2⁻⁹ at each of some forty stored results, there and back. Without
-/// a descriptor the short recordings end up nearly alike: in bf16 d4r's audio side would compare rounding with rounding.
-const CASES: [(&str, DType, f32); 11] = [
+/// a descriptor in its rows the short recordings end up nearly alike: in bf16 the audio side of d4r and of FiLM would compare rounding
+/// with rounding.
+const CASES: [(&str, DType, f32); 10] = [
     ("a4r", DType::F32, 2e-5),
     ("a4r", DType::BF16, 1e-1),
     ("d4a4", DType::F32, 2e-5),
@@ -219,7 +220,6 @@ const CASES: [(&str, DType, f32); 11] = [
     ("d4r", DType::F32, 2e-5),
     ("d4a4cm", DType::F32, 2e-5),
     ("film-dual", DType::F32, 2e-5),
-    ("film-dual", DType::BF16, 1e-1),
     ("moe-dual", DType::F32, 2e-5),
     ("t3-tri", DType::F32, 2e-5),
     ("a4-learned-r", DType::F32, 2e-5),
