@@ -133,7 +133,7 @@ fn evaluate(run: &Path, config: Config, device: &Device, conditions: &[Condition
             return Err(error.hint("eval.split=… names another"));
         }
         let baselines = Baseline::both(study.assembler.dataset(), &embedded.segments, condition);
-        let (name, pairs) = (study.arm.name, embedded.embeddings());
+        let (name, pairs) = (&study.arm.name, embedded.embeddings());
         Ok((condition, canonical::evaluate(name, pairs, &embedded.items, &baselines, &protocol)?))
     };
     Ok(Under(conditions.iter().map(under).collect::<Result<_>>()?))

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::setting::{Limits, Setting, choices};
+pub use crate::arms::custom::{FamilyChoice, InjectionChoice};
 pub use crate::data::maestro::Split;
 pub use crate::data::midi::PedalMode;
 pub use crate::data::synth::corpus::Size;
 pub use crate::descriptors::stft::Padding;
 use crate::eval::condition::Condition;
+pub use crate::model::film::Pool;
 pub use crate::model::{Onset, Positions};
 pub use crate::nn::Norm;
 pub use crate::ops::vicreg::Variant;
@@ -87,6 +89,8 @@ choices!(Onset { Index = "index", Seconds = "seconds" });
 choices!(Norm { Post = "post", Pre = "pre" });
 
 choices!(Positions { Before = "before", After = "after" });
+
+choices!(Pool { Mean = "mean", Rms = "rms" });
 
 choices!(Padding { Reflect = "reflect", Zero = "zero" });
 

@@ -12,6 +12,12 @@ keys! {
     Config {
         /// Arm of the paper to train; `engine arms` lists them.
         arm: String = "a4r".into();
+        /// What enters the audio encoder instead of what the arm has there: a descriptor and a mechanism.
+        audio: InjectionChoice = InjectionChoice::AsArm;
+        /// The same for the MIDI encoder.
+        midi_injection as "midi": InjectionChoice = InjectionChoice::AsArm;
+        /// Experts or a third tower around the encoders, instead of what the arm has.
+        family: FamilyChoice = FamilyChoice::AsArm;
         /// Which defaults the size keys take; auto = small on the CPU, paper on a GPU.
         preset: Preset = Preset::Auto;
         /// Seed of everything random in training.
@@ -62,6 +68,12 @@ keys! {
         model: ModelConfig,
         /// `inject.…`
         inject: InjectConfig,
+        /// `film.…`
+        film: FilmConfig,
+        /// `moe.…`
+        moe: MoeConfig,
+        /// `tower.…`
+        tower: TowerConfig,
         /// `stft.…`
         stft: StftConfig,
         /// `eval.…`
@@ -251,6 +263,44 @@ keys! {
         heads: usize [1..=1024] => 8, 8, 2;
         /// Residual connection around the injecting attention; false = eq. 9 literally.
         residual: bool = true;
+    }
+}
+
+keys! {
+    /// FiLM (paper, section C.1).
+    FilmConfig {
+        /// How the descriptor's rows become one: mean (eq. 18), or rms = the root of their mean square.
+        pool: Pool = Pool::Mean;
+    }
+}
+
+keys! {
+    /// Mixtures of experts (paper, section C.2).
+    MoeConfig {
+        /// Weight of the load balance of the experts in the loss.
+        balance: f64 [0.0..=1e6] = 0.01;
+        /// Weight in the loss of how far from even the experts are used.
+        entropy: f64 [0.0..=1e6] = 0.01;
+    }
+}
+
+keys! {
+    /// The third tower (paper, section C.3).
+    TowerConfig {
+        /// Width of the third tower.
+        d: usize [1..=16_384] => 256, 64, 8;
+        /// Attention heads of the third tower.
+        heads: usize [1..=1024] => 4, 4, 2;
+        /// Layers of the third tower.
+        layers: usize [1..=256] => 2, 2, 1;
+        /// Feed-forward width of the third tower.
+        ff: usize [1..=65_536] => 1024, 256, 16;
+        /// Weight of the third tower's term with audio.
+        alpha: f64 [0.0..=1e6] = 0.5;
+        /// Weight of the third tower's term with MIDI.
+        beta: f64 [0.0..=1e6] = 0.5;
+        /// Margin of the third tower's triplets, in the units of the embeddings.
+        margin: f64 [0.0..=1e6] = 1.0;
     }
 }
 

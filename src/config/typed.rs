@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::choices::{Precision, ScheduleKind, Size};
-use super::declare::{DataConfig, ScheduleConfig, VicregConfig};
+use super::declare::{Config, DataConfig, ScheduleConfig, VicregConfig};
 use super::setting::{Setting, json_text};
 use crate::data::cache;
 use crate::data::prepare::PrepareOptions;
 use crate::device::{DType, Device};
 use crate::error::{Error, Result};
+use crate::loss::LossSpec;
 use crate::ops::vicreg::VicregSpec;
 use crate::schedule::Shape;
 
@@ -41,6 +42,19 @@ impl VicregConfig {
     /// The weights and the variant of the loss.
     pub fn spec(&self) -> VicregSpec {
         VicregSpec { invariance: self.inv, variance: self.var, covariance: self.cov, variant: self.variant }
+    }
+}
+
+impl Config {
+    /// Everything in the loss.
+    pub fn loss(&self) -> LossSpec {
+        LossSpec {
+            vicreg: self.vicreg.spec(),
+            balance: self.moe.balance,
+            entropy: self.moe.entropy,
+            tower: [self.tower.alpha, self.tower.beta],
+            margin: self.tower.margin,
+        }
     }
 }
 

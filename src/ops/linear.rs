@@ -55,6 +55,13 @@ pub fn linear(tape: &Tape, x: &Var, weight: &Var, bias: &Var) -> Result<Var> {
     }))
 }
 
+/// y = x·Wᵀ, without a bias.
+pub fn linear_unbiased(tape: &Tape, x: &Var, weight: &Var) -> Result<Var> {
+    let (device, outputs) = (weight.value().device(), weight.value().rows());
+    let dtype = if device.is_cpu() { weight.dtype() } else { DType::F32 };
+    linear(tape, x, weight, &Var::constant(Tensor::zeros_on(device, &[outputs], dtype)?))
+}
+
 /// GELU(x·Wᵀ + b): on a GPU the product's own epilogue.
 pub fn linear_gelu(tape: &Tape, x: &Var, weight: &Var, bias: &Var) -> Result<Var> {
     if x.value().device().is_cpu() {
@@ -119,5 +126,8 @@ pub fn cases() -> Vec<Case> {
         let name = format!("linear with gelu {rows} rows of {inputs} to {outputs}");
         Case::new(name, sized(rows, inputs, outputs), |t, v| linear_gelu(t, &v[0], &v[1], &v[2]))
     });
-    plain.into_iter().chain(activated).collect()
+    let unbiased = Case::new("linear without bias", vec![Input::new(&[5, 3]), Input::new(&[4, 3])], |t, v| {
+        linear_unbiased(t, &v[0], &v[1])
+    });
+    plain.into_iter().chain(activated).chain([unbiased]).collect()
 }
