@@ -5,14 +5,14 @@
 //! sums of the online softmax (as FlashAttention has it) are taken lane by lane, and products are summed in registers. No
 //! transposition, no sum across lanes.
 //!
-//! Every product runs over a block of sixteen sums, so that a multiply–add needs fewer than one load: a core makes one of
+//! Every product runs over a block of two dozen sums, so that a multiply–add needs fewer than one load: a core makes one of
 //! each per cycle.
 
 use pulp::{Arch, Simd, WithSimd, bytemuck};
 
 /// Vectors of queries handled together: what is loaded of a key serves all of them.
-const GROUP: usize = 2;
-/// Keys of a tile: their scores against a group of queries, twice, take 16 KB.
+const GROUP: usize = 3;
+/// Keys of a tile: their scores against a group of queries, twice, take 24 KB.
 const TILE: usize = 64;
 /// Keys or columns summed side by side where there are 32 registers, and where there are 16.
 const MANY: usize = 8;
@@ -20,6 +20,26 @@ const FEW: usize = 4;
 
 /// A group of queries, one in each lane.
 type Lanes<S> = [<S as Simd>::f32s; GROUP];
+
+/// What vectors are read from and written to: of a vector that lies in two lines of the cache each access counts twice.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Aligned<T>(T);
+
+impl<T> std::ops::Deref for Aligned<T> {
+    type Target = T;
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> std::ops::DerefMut for Aligned<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
 
 /// Columns of one head of a row-major [rows, d] matrix.
 #[derive(Clone, Copy)]
@@ -41,8 +61,8 @@ impl<'a> Columns<'a> {
 
     /// A group of rows from `first` on, a row in each lane, times `scale`; zero beyond the end.
     #[inline(always)]
-    fn lanes<S: Simd, const D: usize>(&self, simd: S, first: usize, scale: f32) -> [Lanes<S>; D] {
-        let mut out = [[simd.splat_f32s(0.0); GROUP]; D];
+    fn lanes<S: Simd, const D: usize>(&self, simd: S, first: usize, scale: f32) -> Aligned<[Lanes<S>; D]> {
+        let mut out = Aligned([[simd.splat_f32s(0.0); GROUP]; D]);
         for lane in 0..group_len::<S>().min(self.rows - first) {
             for (out, &x) in out.iter_mut().zip(self.row::<D>(first + lane)) {
                 floats::<S>(out)[lane] = x * scale;
@@ -53,8 +73,8 @@ impl<'a> Columns<'a> {
 
     /// The rows times `scale`, side by side (rows that lie a power of two apart would evict each other from the first-level
     /// cache), with zeros up to a multiple of `multiple`.
-    fn packed<const D: usize>(&self, scale: f32, multiple: usize) -> Vec<[f32; D]> {
-        let mut out = vec![[0.0; D]; self.rows.next_multiple_of(multiple)];
+    fn packed<const D: usize>(&self, scale: f32, multiple: usize) -> Vec<Aligned<[f32; D]>> {
+        let mut out = vec![Aligned([0.0; D]); self.rows.next_multiple_of(multiple)];
         for (i, out) in out.iter_mut().enumerate().take(self.rows) {
             out.iter_mut().zip(self.row::<D>(i)).for_each(|(out, &x)| *out = x * scale);
         }
@@ -75,7 +95,7 @@ fn floats<S: Simd>(vectors: &mut [S::f32s]) -> &mut [f32] {
 
 /// out[key] = Σ_c rows[key][c]·x[c]; the number of rows is a multiple of [`MANY`].
 #[inline(always)]
-fn scores<S: Simd, const D: usize>(simd: S, x: &[Lanes<S>; D], rows: &[[f32; D]], out: &mut [Lanes<S>; TILE]) {
+fn scores<S: Simd, const D: usize>(simd: S, x: &[Lanes<S>; D], rows: &[Aligned<[f32; D]>], out: &mut [Lanes<S>; TILE]) {
     if S::REGISTER_COUNT >= 32 {
         scores_by::<S, D, MANY>(simd, x, rows, out);
     } else {
@@ -87,7 +107,7 @@ fn scores<S: Simd, const D: usize>(simd: S, x: &[Lanes<S>; D], rows: &[[f32; D]]
 fn scores_by<S: Simd, const D: usize, const BLOCK: usize>(
     simd: S,
     x: &[Lanes<S>; D],
-    rows: &[[f32; D]],
+    rows: &[Aligned<[f32; D]>],
     out: &mut [Lanes<S>; TILE],
 ) {
     for (rows, out) in rows.as_chunks::<BLOCK>().0.iter().zip(out.as_chunks_mut::<BLOCK>().0) {
@@ -106,7 +126,12 @@ fn scores_by<S: Simd, const D: usize, const BLOCK: usize>(
 
 /// out[c] += Σ_key p[key]·rows[key][c].
 #[inline(always)]
-fn accumulate<S: Simd, const D: usize>(simd: S, p: &[Lanes<S>; TILE], rows: &[[f32; D]], out: &mut [Lanes<S>; D]) {
+fn accumulate<S: Simd, const D: usize>(
+    simd: S,
+    p: &[Lanes<S>; TILE],
+    rows: &[Aligned<[f32; D]>],
+    out: &mut [Lanes<S>; D],
+) {
     if S::REGISTER_COUNT >= 32 {
         accumulate_by::<S, D, MANY>(simd, p, rows, out);
     } else {
@@ -118,7 +143,7 @@ fn accumulate<S: Simd, const D: usize>(simd: S, p: &[Lanes<S>; TILE], rows: &[[f
 fn accumulate_by<S: Simd, const D: usize, const BLOCK: usize>(
     simd: S,
     p: &[Lanes<S>; TILE],
-    rows: &[[f32; D]],
+    rows: &[Aligned<[f32; D]>],
     out: &mut [Lanes<S>; D],
 ) {
     for (block, out) in out.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
@@ -138,7 +163,12 @@ fn accumulate_by<S: Simd, const D: usize, const BLOCK: usize>(
 
 /// out[key] += Σ_query p[key][query]·rows[query], for the rows of a group; the number of keys is a multiple of [`MANY`].
 #[inline(always)]
-fn scatter<S: Simd, const D: usize>(simd: S, p: &mut [Lanes<S>], rows: &[[f32; D]], out: &mut [[f32; D]; TILE]) {
+fn scatter<S: Simd, const D: usize>(
+    simd: S,
+    p: &mut [Lanes<S>],
+    rows: &[Aligned<[f32; D]>],
+    out: &mut [[f32; D]; TILE],
+) {
     if S::REGISTER_COUNT >= 32 && D >= 2 * S::F32_LANES {
         scatter_by::<S, D, MANY, 2>(simd, p, rows, out);
     } else if S::REGISTER_COUNT >= 32 {
@@ -154,7 +184,7 @@ fn scatter<S: Simd, const D: usize>(simd: S, p: &mut [Lanes<S>], rows: &[[f32; D
 fn scatter_by<S: Simd, const D: usize, const BLOCK: usize, const WIDE: usize>(
     simd: S,
     p: &mut [Lanes<S>],
-    rows: &[[f32; D]],
+    rows: &[Aligned<[f32; D]>],
     out: &mut [[f32; D]; TILE],
 ) {
     let queries = group_len::<S>();
@@ -167,7 +197,7 @@ fn scatter_by<S: Simd, const D: usize, const BLOCK: usize, const WIDE: usize>(
                 sum[j].copy_from_slice(&S::as_simd_f32s(&out[j]).0[column..column + WIDE]);
             }
             for (query, row) in rows.iter().enumerate().take(queries) {
-                let row = &S::as_simd_f32s(row).0[column..column + WIDE];
+                let row = &S::as_simd_f32s(&row[..]).0[column..column + WIDE];
                 for j in 0..BLOCK {
                     let weight = simd.splat_f32s(weights[j][query]);
                     for w in 0..WIDE {
@@ -205,7 +235,7 @@ const EXP2: [f32; 6] = [0.001_326_472_7, 0.009_671_513, 0.055_507_336, 0.240_222
 struct State<S: Simd, const D: usize> {
     max: Lanes<S>,
     sum: Lanes<S>,
-    out: [Lanes<S>; D],
+    out: Aligned<[Lanes<S>; D]>,
 }
 
 /// The forward pass of one head.
@@ -244,11 +274,11 @@ impl<const D: usize> WithSimd for Forward<'_, D> {
         let zero = [simd.splat_f32s(0.0); GROUP];
         let least = [simd.splat_f32s(f32::MIN); GROUP];
         let (keys, values) = (k.packed::<D>(1.0, MANY), v.packed::<D>(1.0, MANY));
-        let mut p = [zero; TILE];
+        let mut p = Aligned([zero; TILE]);
         for first_query in (0..q.rows).step_by(group_len::<S>()) {
             // Scores in units of ln 2.
             let query = q.lanes::<S, D>(simd, first_query, scale * std::f32::consts::LOG2_E);
-            let mut state = State::<S, D> { max: least, sum: zero, out: [zero; D] };
+            let mut state = State::<S, D> { max: least, sum: zero, out: Aligned([zero; D]) };
             for (i, (keys, values)) in keys.chunks(TILE).zip(values.chunks(TILE)).enumerate() {
                 scores(simd, &query, keys, &mut p);
                 // What pads the keys has no weight.
@@ -287,7 +317,7 @@ impl<const D: usize> WithSimd for Forward<'_, D> {
                     let (a, b) = (simd.add_f32s(sum[0][g], sum[1][g]), simd.add_f32s(sum[2][g], sum[3][g]));
                     state.sum[g] = simd.mul_add_f32s(state.sum[g], shrink[g], simd.add_f32s(a, b));
                 }
-                for x in &mut state.out {
+                for x in state.out.iter_mut() {
                     for g in 0..GROUP {
                         x[g] = simd.mul_f32s(x[g], shrink[g]);
                     }
@@ -298,7 +328,7 @@ impl<const D: usize> WithSimd for Forward<'_, D> {
                 let at = |vectors: &mut Lanes<S>| floats::<S>(vectors)[lane];
                 let (max, sum) = (at(&mut state.max), at(&mut state.sum));
                 let row = &mut out[(first_query + lane) * stride..][..D];
-                row.iter_mut().zip(&mut state.out).for_each(|(o, x)| *o = at(x) / sum);
+                row.iter_mut().zip(state.out.iter_mut()).for_each(|(o, x)| *o = at(x) / sum);
                 log_norm[(first_query + lane) * heads] = max * std::f32::consts::LN_2 + sum.ln();
             }
         }
@@ -307,11 +337,11 @@ impl<const D: usize> WithSimd for Forward<'_, D> {
 
 /// A group of queries in the backward pass.
 struct Group<S: Simd, const D: usize> {
-    query: [Lanes<S>; D],
-    dy: [Lanes<S>; D],
+    query: Aligned<[Lanes<S>; D]>,
+    dy: Aligned<[Lanes<S>; D]>,
     log_norm: Lanes<S>,
     dot: Lanes<S>,
-    dq: [Lanes<S>; D],
+    dq: Aligned<[Lanes<S>; D]>,
 }
 
 /// The backward pass of one head.
@@ -365,18 +395,18 @@ impl<const D: usize> WithSimd for Backward<'_, D> {
             }
             let query = q.lanes::<S, D>(simd, first, scale * std::f32::consts::LOG2_E);
             let dy = dy.lanes::<S, D>(simd, first, 1.0);
-            groups.push(Group { query, dy, log_norm: norms, dot, dq: [zero; D] });
+            groups.push(Group { query, dy, log_norm: norms, dot, dq: Aligned([zero; D]) });
         }
-        let (mut p, mut ds) = ([zero; TILE], [zero; TILE]);
+        let (mut p, mut ds) = (Aligned([zero; TILE]), Aligned([zero; TILE]));
         for (i, (keys, values)) in keys.chunks(TILE).zip(values.chunks(TILE)).enumerate() {
             let valid = TILE.min(k.rows - i * TILE);
-            let (mut key_grad, mut value_grad) = ([[0.0f32; D]; TILE], [[0.0f32; D]; TILE]);
+            let (mut key_grad, mut value_grad) = (Aligned([[0.0f32; D]; TILE]), Aligned([[0.0f32; D]; TILE]));
             for (group, (queries, dy)) in
                 groups.iter_mut().zip(query_rows.chunks(group_len::<S>()).zip(dy_rows.chunks(group_len::<S>())))
             {
                 scores(simd, &group.query, keys, &mut p);
                 scores(simd, &group.dy, values, &mut ds);
-                for (p, ds) in p.iter_mut().zip(&mut ds).take(keys.len()) {
+                for (p, ds) in p.iter_mut().zip(ds.iter_mut()).take(keys.len()) {
                     for g in 0..GROUP {
                         p[g] = exp2(simd, simd.sub_f32s(p[g], group.log_norm[g]));
                         ds[g] = simd.mul_f32s(p[g], simd.sub_f32s(ds[g], group.dot[g]));
@@ -400,7 +430,7 @@ impl<const D: usize> WithSimd for Backward<'_, D> {
             let first = i * group_len::<S>();
             for lane in 0..group_len::<S>().min(q.rows - first) {
                 let row = &mut dq[(first + lane) * stride..][..D];
-                for (o, x) in row.iter_mut().zip(&mut group.dq) {
+                for (o, x) in row.iter_mut().zip(group.dq.iter_mut()) {
                     *o = floats::<S>(x)[lane] * scale;
                 }
             }
