@@ -7,6 +7,7 @@ mod device;
 pub mod doctor;
 pub mod eval;
 pub mod output;
+pub mod table;
 pub mod train;
 
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ pub enum Verb {
     Train(Settings),
     /// Evaluate the retrieval of a run
     Eval(eval::Args),
+    /// Compare runs in one of the paper's tables
+    Table(table::Args),
     /// List the arms of the paper with their parameter counts
     Arms(Settings),
     /// Compute and draw the descriptor of a recording or a MIDI file

@@ -5,6 +5,7 @@
 //! | what each query is compared with | [`pools`] |
 //! | rank the candidates, count what is won | [`retrieval`], [`scores`] |
 //! | how sure the figures are | [`bootstrap`] |
+//! | how two systems compare, query by query or over seeds | [`ranks`], [`difference`], [`statistics`] |
 //! | the same task without learning anything | [`baselines`] |
 //! | how alike two representations are | [`cka`] |
 //! | all of it in one report, and as text | [`canonical`] |
@@ -13,8 +14,11 @@ pub mod baselines;
 pub mod bootstrap;
 pub mod canonical;
 pub mod cka;
+pub mod difference;
 pub mod pools;
+pub mod ranks;
 pub mod retrieval;
 mod retrieval_device;
 pub mod scores;
+pub mod statistics;
 mod table;

@@ -44,7 +44,7 @@ pub fn line_chart(
     series: &[Series],
     hlines: &[HLine],
 ) -> Result<()> {
-    let mut canvas = Canvas::new(WIDTH, HEIGHT)?;
+    let mut canvas = Canvas::for_file(path, WIDTH, HEIGHT)?;
     let (width, height) = canvas.size();
     let axes = Axes {
         left: 64.0,
@@ -174,7 +174,7 @@ pub struct HeatMap<'a> {
 pub fn heat_map(path: &Path, title: &str, x_label: &str, y_label: &str, unit: &str, map: &HeatMap) -> Result<()> {
     let columns = map.columns.max(1);
     let rows = (map.values.len() / columns).max(1);
-    let mut canvas = Canvas::new(WIDTH, HEIGHT)?;
+    let mut canvas = Canvas::for_file(path, WIDTH, HEIGHT)?;
     let (width, height) = canvas.size();
     let axes = Axes {
         left: 110.0,

@@ -2,7 +2,7 @@
 //! over the epochs beside chance and the learning-free baselines.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -16,11 +16,16 @@ use crate::train::log;
 /// Folder of a run that holds its report.
 const FOLDER: &str = "report";
 
+/// Where the evaluation of the run in folder `run` on `split` is kept.
+pub fn evaluation_file(run: &Path, split: Split) -> PathBuf {
+    run.join(FOLDER).join(format!("{split}.json"))
+}
+
 /// Saves the evaluation `found` on `split`, and draws the curve with the baselines' S on that split.
 pub fn save(run: &Path, split: Split, found: &Canonical) -> Result<()> {
     let folder = run.join(FOLDER);
     std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, "create", e))?;
-    let path = folder.join(format!("{split}.json"));
+    let path = evaluation_file(run, split);
     let json = serde_json::to_vec_pretty(found).map_err(|e| Error::io(&path, "encode", e.into()))?;
     write_atomic(&path, |file| file.write_all(&json))?;
 
@@ -38,7 +43,7 @@ pub fn save(run: &Path, split: Split, found: &Canonical) -> Result<()> {
 }
 
 /// (epoch, S in per cent) of every validation in the log.
-fn validation(records: &[Map<String, Value>]) -> Vec<(f64, f64)> {
+pub(super) fn validation(records: &[Map<String, Value>]) -> Vec<(f64, f64)> {
     let point = |record: &Map<String, Value>| {
         let evaluated = record.get("kind")? == "eval" && record.get("split")? == "validation";
         evaluated.then_some((record.get("epoch")?.as_f64()?, 100.0 * record.get("s")?.as_f64()?))
