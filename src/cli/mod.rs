@@ -7,6 +7,7 @@ mod device;
 pub mod doctor;
 pub mod eval;
 pub mod output;
+pub mod schedule;
 pub mod table;
 pub mod train;
 
@@ -34,6 +35,8 @@ pub enum Verb {
     Eval(eval::Args),
     /// Compare runs in one of the paper's tables
     Table(table::Args),
+    /// Draw how the learning rate moves over a run
+    Schedule(Settings),
     /// List the arms of the paper with their parameter counts
     Arms(Settings),
     /// Compute and draw the descriptor of a recording or a MIDI file

@@ -13,7 +13,7 @@ const WIDTH: usize = 860;
 const PITCH: f64 = 27.0;
 const HALF_BAR: f64 = 8.5;
 /// Above and below the plotting rectangle.
-const TOP: f64 = 128.0;
+const TOP: f64 = 116.0;
 const BOTTOM: f64 = 54.0;
 
 /// A chart of bars; values and their unit are the axis's.
@@ -46,6 +46,8 @@ pub enum Tone {
     Above,
     Baseline,
     Below,
+    /// With no baseline to compare with.
+    Alone,
     Unlearned,
 }
 
@@ -57,11 +59,11 @@ pub struct Line {
 }
 
 impl Tone {
-    const ALL: [Tone; 4] = [Tone::Above, Tone::Baseline, Tone::Below, Tone::Unlearned];
+    const ALL: [Tone; 5] = [Tone::Above, Tone::Baseline, Tone::Below, Tone::Alone, Tone::Unlearned];
 
     fn color(self) -> RGBColor {
         match self {
-            Tone::Above => SERIES[0],
+            Tone::Above | Tone::Alone => SERIES[0],
             Tone::Baseline => RGBColor(70, 76, 90),
             Tone::Below => RGBColor(240, 160, 90),
             Tone::Unlearned => RGBColor(190, 196, 206),
@@ -73,6 +75,7 @@ impl Tone {
             Tone::Above => "above the baseline",
             Tone::Baseline => "baseline",
             Tone::Below => "not above it",
+            Tone::Alone => "arm",
             Tone::Unlearned => "nothing learned",
         }
     }

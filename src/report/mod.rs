@@ -7,5 +7,6 @@ pub mod canvas;
 pub mod d4_figure;
 pub mod draw;
 pub mod run;
+pub mod schedule_figure;
 mod svg;
 pub mod table;

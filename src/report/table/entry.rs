@@ -53,7 +53,8 @@ fn of_group<'a>(group: &'a Group, groups: &[Group]) -> Entry<'a> {
     let part = match baseline {
         _ if is_baseline(group.arm()) => Part::Baseline,
         Some(baseline) if group.s.value > baseline.s.value => Part::Above,
-        _ => Part::Below,
+        Some(_) => Part::Below,
+        None => Part::Alone,
     };
     let versus = baseline.map(|baseline| group.versus(baseline));
     let hard = group.hard_negatives_won();

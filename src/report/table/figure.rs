@@ -16,6 +16,7 @@ pub fn of(entries: &[Entry], kind: Kind) -> BarChart {
             Part::Above => Tone::Above,
             Part::Baseline => Tone::Baseline,
             Part::Below => Tone::Below,
+            Part::Alone => Tone::Alone,
             Part::Unlearned => Tone::Unlearned,
         },
     };

@@ -56,8 +56,10 @@ pub enum Part {
     Above,
     /// The baseline.
     Baseline,
-    /// An arm that is not above the baseline, or any arm where there is none.
+    /// An arm that is not above the baseline.
     Below,
+    /// An arm where there is no baseline.
+    Alone,
     /// What nothing was learned for: chance and the pitch-class baselines.
     Unlearned,
 }
@@ -139,7 +141,7 @@ impl Part {
     /// Name for programs.
     pub fn name(self) -> &'static str {
         match self {
-            Part::Above | Part::Below => "arm",
+            Part::Above | Part::Below | Part::Alone => "arm",
             Part::Baseline => "baseline",
             Part::Unlearned => "unlearned",
         }
