@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use super::arm;
 use super::entry::Entry;
 use super::group::Group;
+use super::paper::{self, Figures};
 use super::sheet::{Cell, Column, Shape};
 use crate::config::setting::{Setting, json_text};
 use crate::model::{Model, ModelSpec};
@@ -164,8 +165,8 @@ fn number(value: Option<f64>) -> Cell {
 }
 
 /// The paper's figures of the entry's arm in the table of this kind.
-pub fn paper(entry: &Entry, kind: Kind) -> Option<arm::Figures> {
-    entry.group.and_then(|group| arm::paper(group.arm(), &group.runs[0].config, kind))
+pub fn paper(entry: &Entry, kind: Kind) -> Option<Figures> {
+    entry.group.and_then(|group| paper::figures(group.arm().name, &group.runs[0].config, kind))
 }
 
 /// "29", or "27–30" where seeds differ.

@@ -5,7 +5,7 @@
 //! | read run folders and sweeps | [`runs`] |
 //! | runs of one arm over seeds, and how two such groups compare | [`group`] |
 //! | arms ranked beside their baseline, chance and pitch classes | [`entry`] |
-//! | which columns which table has | [`kind`], [`arm`] |
+//! | which columns which table has | [`kind`], [`arm`], [`paper`] |
 //! | what is said below | [`caveats`] |
 //! | as text, CSV, LaTeX, JSON and as a figure | [`sheet`], [`write`], [`figure`] |
 
@@ -15,6 +15,7 @@ mod entry;
 mod figure;
 mod group;
 pub mod kind;
+mod paper;
 mod runs;
 pub mod sheet;
 mod write;
