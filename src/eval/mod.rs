@@ -7,7 +7,8 @@
 //! | how sure the figures are | [`bootstrap`] |
 //! | how two systems compare, query by query or over seeds | [`ranks`], [`difference`], [`statistics`] |
 //! | the same task without learning anything | [`baselines`] |
-//! | how alike two representations are | [`cka`] |
+//! | how alike two representations are | [`cka`], [`rsa`] |
+//! | what can be read off an embedding | [`probe`] |
 //! | all of it in one report, and as text | [`canonical`] |
 
 pub mod baselines;
@@ -16,9 +17,11 @@ pub mod canonical;
 pub mod cka;
 pub mod difference;
 pub mod pools;
+pub mod probe;
 pub mod ranks;
 pub mod retrieval;
 mod retrieval_device;
+pub mod rsa;
 pub mod scores;
 pub mod statistics;
 mod table;
