@@ -13,6 +13,7 @@ pub mod baselines;
 pub mod bootstrap;
 pub mod canonical;
 pub mod cka;
+pub mod maps;
 pub mod pools;
 pub mod retrieval;
 mod retrieval_device;
