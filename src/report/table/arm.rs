@@ -1,10 +1,10 @@
 //! What tables say of an arm.
 
-use crate::arms::{Arm, Injection};
+use crate::arms::{Arm, Family, Injection, Mechanism};
 
 /// Whether the arm is what the others are measured by: nothing is injected and nothing else added.
 pub fn is_baseline(arm: &Arm) -> bool {
-    arm.audio.is_none() && arm.midi.is_none()
+    arm.audio.is_none() && arm.midi.is_none() && arm.family == Family::Plain
 }
 
 /// "A4", "D4+A4"; nothing where nothing is injected.
@@ -26,5 +26,11 @@ fn words(sides: [Option<Injection>; 2], word: impl Fn(Injection) -> &'static str
 
 /// "FiLM", "Third Tower"; of an arm of no family its injections.
 pub fn family(arm: &Arm) -> Option<String> {
-    mechanisms(arm)
+    let film = [arm.audio, arm.midi].into_iter().flatten().any(|injection| injection.mechanism == Mechanism::Film);
+    match arm.family {
+        Family::Moe(_) => Some("MoE".into()),
+        Family::ThirdTower(_) => Some("Third Tower".into()),
+        Family::Plain if film => Some(Mechanism::Film.name().into()),
+        Family::Plain => mechanisms(arm),
+    }
 }
