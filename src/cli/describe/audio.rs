@@ -141,7 +141,7 @@ fn summarise(file: &Path, config: &DescribeConfig, start: f64, seconds: f64, win
         "bands": bands,
     });
     Description {
-        descriptor: "a4",
+        descriptor: "a4".into(),
         values,
         shape: vec![count, frames, BANDS],
         text,

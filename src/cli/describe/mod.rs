@@ -1,6 +1,8 @@
 //! `engine describe`: the descriptor of a recording or a MIDI file, as numbers and as a picture.
 
 mod audio;
+mod choice;
+mod features;
 mod notes;
 
 use std::fs::File;
@@ -11,29 +13,19 @@ use serde_json::{Value, json};
 
 use super::output::{print, print_json};
 use crate::config::keys::{keys, parse};
-use crate::config::setting::{Limits, Setting, choices};
+use crate::config::setting::{Limits, Setting};
 use crate::data::regular_file;
 use crate::descriptors::stft::Padding;
+use crate::descriptors::{A4, Descriptor, Domain};
 use crate::error::{Error, Result};
 use crate::npy::write_npy;
 use crate::progress::say;
+use choice::DescriptorChoice;
 
 /// Seconds of the segments that the model hears (paper section 3).
 const WINDOW_SECONDS: f64 = 4.0;
 /// Windows that the picture of a whole file shows.
 const SHOWN_WINDOWS: usize = 3;
-
-/// The descriptors there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DescriptorChoice {
-    /// The one of the file's kind.
-    Auto,
-    /// Octave-band energy dynamics, of audio.
-    A4,
-    /// Local pitch intervals, of MIDI.
-    D4,
-}
-choices!(DescriptorChoice { Auto = "auto", A4 = "a4", D4 = "d4" });
 
 /// What part of the file is described.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,8 +61,8 @@ impl Setting for Start {
 keys! {
     /// Settings of `engine describe`.
     DescribeConfig {
-        /// What to compute; auto = a4 of audio, d4 of MIDI.
-        descriptor: DescriptorChoice = DescriptorChoice::Auto;
+        /// What to compute; auto = a4 of audio, d4 of MIDI. (a8's last normalisation cancels its onset gate.)
+        descriptor: DescriptorChoice = DescriptorChoice::AUTO;
         /// Folder for DESCRIPTOR.npy and DESCRIPTOR.png; none = print only.
         out: Option<PathBuf> = None;
         /// Describe the 4-s window that begins here; all = the whole file (a4: window by window).
@@ -86,7 +78,7 @@ type Figure = Box<dyn Fn(&Path) -> Result<()>>;
 /// What was found in a file.
 struct Description {
     /// "a4"
-    descriptor: &'static str,
+    descriptor: String,
     /// Row-major, of this shape.
     values: Vec<f32>,
     shape: Vec<usize>,
@@ -118,11 +110,12 @@ pub fn run(file: &Path, settings: &[String], as_json: bool) -> Result<()> {
 }
 
 fn describe(file: &Path, config: &DescribeConfig) -> Result<Description> {
-    match (config.descriptor, is_midi(file)?) {
-        (DescriptorChoice::Auto | DescriptorChoice::A4, false) => audio::describe(file, config),
-        (DescriptorChoice::Auto | DescriptorChoice::D4, true) => notes::describe(file, config),
-        (DescriptorChoice::A4, true) => Err(unfit(file, "a4", "audio", "MIDI", "d4")),
-        (DescriptorChoice::D4, false) => Err(unfit(file, "d4", "MIDI", "not MIDI", "a4")),
+    let domain = if is_midi(file)? { Domain::Midi } else { Domain::Audio };
+    let descriptor = config.descriptor.of(domain, file)?;
+    match domain {
+        Domain::Midi => notes::describe(file, config),
+        Domain::Audio if descriptor.name() == A4.name() => audio::describe(file, config),
+        Domain::Audio => features::describe(file, config, descriptor),
     }
 }
 
@@ -136,13 +129,6 @@ fn save(found: &mut Description, folder: &Path) -> Result<()> {
     found.json["array"] = json!(array.to_string_lossy());
     found.json["picture"] = json!(picture.to_string_lossy());
     Ok(())
-}
-
-fn unfit(file: &Path, descriptor: &str, of: &str, kind: &str, other: &str) -> Error {
-    Error::Usage(format!(
-        "descriptor={descriptor} is of {of}, and {} is {kind}: try descriptor={other}",
-        file.display()
-    ))
 }
 
 /// Whether a file is MIDI: by its first bytes, or by its ending where they do not tell (a damaged MIDI file should fail as MIDI).
@@ -246,6 +232,17 @@ mod tests {
         assert_eq!(found.json["left_out_seconds"], 0.5);
         assert!(found.text.contains("47 - 94"), "{}", found.text);
         assert!(std::fs::metadata(folder.path().join("a4.png")).unwrap().len() > 10_000);
+        for name in ["a7", "a8", "a9"] {
+            let settings = [format!("descriptor={}", name.to_uppercase()), format!("out={}", folder.path().display())];
+            let found = described(&wav, &settings.each_ref().map(String::as_str)).unwrap();
+            assert_eq!(
+                (read_npy(&folder.path().join(format!("{name}.npy"))).0, found.shape.len()),
+                (vec![2, 188, 12], 3)
+            );
+            assert_eq!(found.json["features"].as_array().map(Vec::len), Some(12));
+            assert!(std::fs::metadata(folder.path().join(format!("{name}.png"))).unwrap().len() > 5_000);
+        }
+        assert!(refused(&wav, &["descriptor=a4-learned"]).1.contains("descriptor=a4"));
 
         let window = described(&wav, &["start=4"]).unwrap();
         assert_eq!((window.shape, window.values), (vec![1, 188, 8], values[188 * 8..].to_vec()));

@@ -68,7 +68,7 @@ pub fn describe(file: &Path, config: &DescribeConfig) -> Result<Description> {
 
     let shown_end = end.min(start + SHOWN_WINDOWS as f64 * WINDOW_SECONDS);
     Ok(Description {
-        descriptor: "d4",
+        descriptor: "d4".into(),
         shape: vec![notes.len(), FEATURES],
         text,
         json,
