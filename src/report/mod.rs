@@ -7,7 +7,6 @@ pub mod canvas;
 pub mod d4_figure;
 pub mod draw;
 pub mod feature_figure;
-pub mod feature_figure;
 pub mod run;
 pub mod schedule_figure;
 mod svg;
