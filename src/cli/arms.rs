@@ -123,6 +123,22 @@ mod tests {
                 assert!(arm.name != name || counted.total == total, "{name}: {}", counted.total);
             }
         }
+        let millions = [
+            ("d4", 74.460),
+            ("a4", 75.254),
+            ("a7", 75.258),
+            ("a8", 75.258),
+            ("a9", 75.258),
+            ("d4x", 75.249),
+            ("a4x", 78.404),
+            ("a7x", 78.408),
+            ("d4r", 76.297),
+            ("d4a4cm", 75.518),
+        ];
+        for (name, expected) in millions {
+            let total = Counted::new(crate::arms::find(name).unwrap(), &spec).total as f64 / 1e6;
+            assert!((total - expected).abs() < 6e-4, "{name}: {total} M, expected {expected} M");
+        }
         assert_eq!(thousands(78_596_608), "78,596,608");
         assert_eq!(thousands(12), "12");
     }
