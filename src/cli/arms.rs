@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use super::output::{print, print_json};
-use crate::arms::{ARMS, Arm, Injection};
+use crate::arms::{ARMS, Entry, Injection};
 use crate::config::Config;
 use crate::error::Result;
 use crate::model::{Model, ModelSpec};
@@ -25,15 +25,15 @@ const COMPONENTS: [(&str, &[&str]); 9] = [
 
 /// An arm and the trainable parameters of its model.
 struct Counted {
-    arm: &'static Arm,
+    arm: &'static Entry,
     components: [usize; COMPONENTS.len()],
     total: usize,
 }
 
 impl Counted {
-    fn new(arm: &'static Arm, spec: &ModelSpec) -> Self {
+    fn new(arm: &'static Entry, spec: &ModelSpec) -> Self {
         let mut builder = Builder::default();
-        Model::declare(&mut builder, arm, spec);
+        Model::declare(&mut builder, &arm.arm(), spec);
         let parts = builder.counts(2);
         let of = |starts: &[&str]| {
             let own = parts

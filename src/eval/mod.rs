@@ -7,6 +7,7 @@
 //! | how sure the figures are | [`bootstrap`] |
 //! | how two systems compare, query by query or over seeds | [`ranks`], [`difference`], [`statistics`] |
 //! | the same task without learning anything | [`baselines`] |
+//! | the same where recording and notes do not quite fit | [`condition`], [`under`] |
 //! | how alike two representations are | [`cka`], [`rsa`] |
 //! | what can be read off an embedding | [`probe`] |
 //! | all of it in one report, and as text | [`canonical`] |
@@ -15,6 +16,7 @@ pub mod baselines;
 pub mod bootstrap;
 pub mod canonical;
 pub mod cka;
+pub mod condition;
 pub mod difference;
 pub mod pools;
 pub mod probe;
@@ -25,3 +27,4 @@ pub mod rsa;
 pub mod scores;
 pub mod statistics;
 mod table;
+pub mod under;

@@ -166,7 +166,7 @@ fn number(value: Option<f64>) -> Cell {
 
 /// The paper's figures of the entry's arm in the table of this kind.
 pub fn paper(entry: &Entry, kind: Kind) -> Option<Figures> {
-    entry.group.and_then(|group| paper::figures(group.arm().name, &group.runs[0].config, kind))
+    entry.group.and_then(|group| paper::figures(&group.arm().name, &group.runs[0].config, kind))
 }
 
 /// "29", or "27–30" where seeds differ.

@@ -1,53 +1,10 @@
-//! The paper's figures, as its tables 2, 3, 4 and 12 print them: S in per cent. Every Δ printed there is the difference from D0's
-//! S in the same table, so it is computed.
+//! The paper's figures beside ours, from the catalogue. Every Δ the paper prints is the difference from its S of the baseline in the
+//! same table, so it is computed.
 
+use super::arm::is_baseline;
 use super::kind::Kind;
+use crate::arms::{ARMS, Entry, LongSchedule};
 use crate::config::{Config, ScheduleKind};
-
-/// The arm by which the paper measures the others.
-const D0: &str = "d0";
-
-/// After five epochs (tables 2 and 3).
-const FIVE_EPOCHS: [(&str, f64); 24] = [
-    ("d4a4", 69.8),
-    ("a4r", 68.6),
-    ("d4r", 64.2),
-    ("d4", 63.6),
-    ("a4", 63.6),
-    ("a4x", 62.6),
-    ("a7x", 62.2),
-    (D0, 60.2),
-    ("d4x", 60.0),
-    ("a7", 58.8),
-    ("a9", 58.8),
-    ("a8", 57.4),
-    ("d4a4cm", 52.4),
-    ("t3-wt", 67.6),
-    ("t3-tri", 65.0),
-    ("moe-a4-v2", 60.2),
-    ("film-dual", 59.4),
-    ("moe-a4-v4", 59.4),
-    ("film-a4", 59.2),
-    ("moe-dual", 59.2),
-    ("moe-a4-v3", 59.2),
-    ("film-d4", 58.6),
-    ("moe-a4", 58.2),
-    ("t3-anc", 42.2),
-];
-
-/// Best S of 30 to 60 epochs, and the schedule it was trained with (table 4).
-const LONG: [(&str, ScheduleKind, f64); 6] = [
-    ("d4a4", ScheduleKind::Cosine, 83.8),
-    ("a4r", ScheduleKind::Cosine, 82.0),
-    ("t3-wt", ScheduleKind::Trapezoid, 81.2),
-    ("a4r", ScheduleKind::CosineTail, 80.6),
-    ("d4-a4r", ScheduleKind::Cosine, 79.8),
-    (D0, ScheduleKind::CosineTail, 73.4),
-];
-
-/// Mean and standard deviation over five seeds (table 12).
-const FIVE_SEEDS: [(&str, f64, f64); 4] =
-    [("d4a4", 84.0, 2.7), ("d4-a4r", 81.2, 2.5), ("a4r", 80.7, 1.9), (D0, 75.2, 2.3)];
 
 /// What the paper reports of an arm; shares are fractions of 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,22 +13,70 @@ pub struct Figures {
     pub s: f64,
     /// Standard deviation over five seeds.
     pub sd: Option<f64>,
-    /// S less S of D0; none for D0 itself.
+    /// S less S of the baseline; none for the baseline itself.
     pub delta: Option<f64>,
 }
 
-/// The paper's figures of an arm in its table of that kind; of long runs those of the same arm and schedule.
+/// The paper's figures of an arm in its table of that kind; of long runs those with the same schedule, if possible of the same length.
+/// Nothing for a user's own arm.
 pub fn figures(arm: &str, config: &Config, kind: Kind) -> Option<Figures> {
-    let rows: Vec<(&str, f64, Option<f64>)> = match kind {
-        Kind::Screening | Kind::Families => FIVE_EPOCHS.iter().map(|&(name, s)| (name, s, None)).collect(),
-        Kind::Replication => FIVE_SEEDS.iter().map(|&(name, s, sd)| (name, s, Some(sd / 100.0))).collect(),
-        Kind::Longrun => {
-            let same = |row: &&(&str, ScheduleKind, f64)| row.0 == D0 || row.1 == config.schedule.kind;
-            LONG.iter().filter(same).map(|&(name, _, s)| (name, s, None)).collect()
-        }
+    let entry = ARMS.iter().find(|entry| entry.name == arm)?;
+    let s = match kind {
+        Kind::Longrun => long(entry, config)?,
+        _ => of(entry, kind)?,
     };
-    let of = |wanted: &str| rows.iter().find(|(name, ..)| *name == wanted);
-    let &(name, s, sd) = of(arm)?;
-    let delta = if name == D0 { None } else { of(D0).map(|&(_, d0, _)| (s - d0) / 100.0) };
+    let base = ARMS.iter().find(|entry| is_baseline(&entry.arm())).filter(|base| base.name != entry.name);
+    let delta = base.and_then(|base| of(base, kind)).map(|base| (s - base) / 100.0);
+    let sd = entry.paper.replication.filter(|_| kind == Kind::Replication).map(|(_, sd)| sd / 100.0);
     Some(Figures { s: s / 100.0, sd, delta })
+}
+
+/// S in per cent; of long runs the arm's own.
+fn of(entry: &Entry, kind: Kind) -> Option<f64> {
+    match kind {
+        Kind::Screening | Kind::Families => entry.paper.screening,
+        Kind::Longrun => entry.paper.long.first().map(|run| run.s),
+        Kind::Replication => entry.paper.replication.map(|(mean, _)| mean),
+    }
+}
+
+fn long(entry: &Entry, config: &Config) -> Option<f64> {
+    let kind = |schedule| match schedule {
+        LongSchedule::Cosine30 | LongSchedule::Cosine60 => ScheduleKind::Cosine,
+        LongSchedule::CosineTail => ScheduleKind::CosineTail,
+        LongSchedule::Trapezoid => ScheduleKind::Trapezoid,
+    };
+    let same = entry.paper.long.iter().filter(|run| kind(run.schedule) == config.schedule.kind);
+    same.min_by_key(|run| run.epochs.abs_diff(config.epochs)).map(|run| run.s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys::parse;
+
+    #[test]
+    fn differences_are_those_that_the_paper_prints() {
+        let config = |schedule: &str, epochs: usize| -> Config {
+            parse(&[format!("schedule={schedule}"), format!("epochs={epochs}")]).unwrap()
+        };
+        let short = config("cosine", 5);
+        for (arm, kind, config, delta) in [
+            ("d4a4", Kind::Screening, &short, 9.6),
+            ("t3-anc", Kind::Families, &short, -18.0),
+            ("a4r", Kind::Replication, &short, 5.5),
+            ("a4r", Kind::Longrun, &config("cosine", 30), 8.6),
+            ("a4r", Kind::Longrun, &config("cosine-tail", 60), 7.2),
+            ("t3-wt", Kind::Longrun, &config("trapezoid", 50), 7.8),
+        ] {
+            let found = figures(arm, config, kind).unwrap();
+            assert!((100.0 * found.delta.unwrap() - delta).abs() < 1e-9, "{arm} {kind:?}: {found:?}");
+        }
+        let base = figures("d0", &short, Kind::Replication).unwrap();
+        assert_eq!((base.delta, base.sd), (None, Some(0.023)));
+        assert!(
+            figures("d0", &short, Kind::Longrun).is_none()
+                && figures("d4+a7:reverse", &short, Kind::Screening).is_none()
+        );
+    }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::arms::{self, Arm};
+use crate::arms::Arm;
 use crate::config::{CONFIG_FILE, Config, Split};
 use crate::error::{Error, Result};
 use crate::eval::canonical::Canonical;
@@ -123,7 +123,7 @@ impl Run {
         let validated = if metrics.is_file() { validation(&log::read(&metrics)?) } else { Vec::new() };
         // As training does: of equal epochs the first.
         let best = validated.iter().copied().reduce(|best, next| if next.1 > best.1 { next } else { best });
-        let arm = *arms::find(&config.arm)?;
+        let arm = config.arm()?;
         Ok(Run { folder: folder.to_path_buf(), arm, config, found, best_epoch: best.map(|(epoch, _)| epoch) })
     }
 }
