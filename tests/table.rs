@@ -130,7 +130,7 @@ fn a_screening_ranks_arms_beside_d0_and_the_paper_in_every_format() {
         latex.contains("\\toprule") && latex.contains("$\\Delta$ D0 (pp)") && latex.contains("$\\times$ 8"),
         "{latex}"
     );
-    assert!(latex.chars().all(|c| c.is_ascii()), "{latex}");
+    assert!(latex.is_ascii(), "{latex}");
 }
 
 #[test]
