@@ -3,8 +3,30 @@
 use realfft::num_complex::Complex;
 
 use super::stft::{N_FFT, Padding, Stft, magnitude};
+use super::{Descriptor, Function};
 use crate::data::audio::SAMPLE_RATE;
 use crate::device::simd::vectorised;
+
+/// Octave-band energy dynamics, [frames, 8].
+pub struct A4;
+
+impl Descriptor for A4 {
+    fn name(&self) -> &'static str {
+        "A4"
+    }
+
+    fn about(&self) -> &'static str {
+        "how the energy of each octave changes from frame to frame"
+    }
+
+    fn columns(&self) -> Vec<String> {
+        BAND_NAMES.map(String::from).into()
+    }
+
+    fn function(&self) -> Function {
+        Function::Audio(a4)
+    }
+}
 
 /// Number of octave bands.
 pub const BANDS: usize = 8;

@@ -1,5 +1,28 @@
 //! D4, local pitch intervals (paper section 3.4.2, eq. 6).
 
+use super::{Descriptor, Function};
+
+/// Local pitch intervals, [notes, 4].
+pub struct D4;
+
+impl Descriptor for D4 {
+    fn name(&self) -> &'static str {
+        "D4"
+    }
+
+    fn about(&self) -> &'static str {
+        "the intervals from each note to its neighbours"
+    }
+
+    fn columns(&self) -> Vec<String> {
+        FEATURE_NAMES.map(String::from).into()
+    }
+
+    fn function(&self) -> Function {
+        Function::Midi(|notes| d4(&notes.iter().map(|note| note.pitch).collect::<Vec<u8>>()))
+    }
+}
+
 /// Features per note.
 pub const FEATURES: usize = 4;
 
