@@ -66,23 +66,23 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments, device: &Device) -> Result<()> {
     let Arguments { arm, preset, dtype, weights, batch, out, .. } = arguments;
-    let (arm, dtype) = (arms::find(arm)?, dtype.dtype());
+    let (arm, dtype) = (arms::find(arm)?.arm(), dtype.dtype());
     let settings = [format!("arm={}", arm.name), format!("preset={preset}"), "device=cpu".into()];
     let config = Config::resolve(&settings, false)?;
     let mut builder = Builder::default();
-    let model = Model::declare(&mut builder, arm, &ModelSpec::from_config(&config));
+    let model = Model::declare(&mut builder, &arm, &ModelSpec::from_config(&config));
     let mut parameters = builder.initialise(config.seed, DType::F32);
     let mut file = tensor_file::read(weights)?;
     parameters.load(&mut file)?;
     file.finish()?;
-    let (mut audio, mut midi) = inputs(arm, tensor_file::read(batch)?)?;
+    let (mut audio, mut midi) = inputs(&arm, tensor_file::read(batch)?)?;
     if !device.is_cpu() {
         parameters = parameters.to_device(device, dtype)?;
         (audio, midi) = (audio.to_device(device, dtype)?, midi.to_device(device, dtype)?);
     }
     let mode = Mode::Train { dropout: 0.0, seed: 0, step: 0 };
-    let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.vicreg.spec(), mode)?;
-    let about = [("arm", arm.name), ("preset", preset), ("device", device.name()), ("dtype", arguments.dtype.name())];
+    let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.loss(), mode)?;
+    let about = [("arm", &*arm.name), ("preset", preset), ("device", device.name()), ("dtype", arguments.dtype.name())];
     write(out, &passed, &parameters, about)
 }
 
@@ -110,7 +110,7 @@ fn inputs(arm: &Arm, mut file: TensorFile) -> Result<(AudioBatch, MidiBatch)> {
     let d4 = take(&mut file, "d4")?;
     let descriptor = arm.midi.map(|injection| {
         let dims = injection.descriptor.dims();
-        Tensor::from_slice(&[rows.total(), dims], &valid(&d4, dims))
+        (Tensor::from_slice(&[rows.total(), dims], &valid(&d4, dims)), rows.clone())
     });
     let onset = vec![0.0; rows.total()].into();
     let midi = MidiBatch { rows, pitch, velocity, duration, onset, descriptor };

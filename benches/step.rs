@@ -136,7 +136,7 @@ fn run(arguments: &Arguments, device: &Device) -> Result<()> {
 
 /// A model, its optimizer's settings and a batch.
 struct Setup {
-    arm: &'static Arm,
+    arm: Arm,
     config: Config,
     mode: Mode,
     adam: AdamWSpec,
@@ -148,7 +148,7 @@ impl Setup {
         let config = Config::resolve(&settings, false)?;
         let mode = Mode::Train { dropout: config.dropout as f32, seed: 1, step: 0 };
         let adam = AdamWSpec { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 };
-        Ok(Setup { arm: arms::find(row.arm)?, config, mode, adam })
+        Ok(Setup { arm: arms::find(row.arm)?.arm(), config, mode, adam })
     }
 }
 
@@ -168,7 +168,9 @@ fn inputs(arm: &Arm, notes: Ragged) -> (AudioBatch, MidiBatch) {
         velocity: symbols(127),
         duration: symbols(32),
         onset: vec![0.0; notes.total()].into(),
-        descriptor: arm.midi.map(|_| Tensor::from_slice(&[notes.total(), 4], &uniform(notes.total() * 4))),
+        descriptor: arm
+            .midi
+            .map(|_| (Tensor::from_slice(&[notes.total(), 4], &uniform(notes.total() * 4)), notes.clone())),
         rows: notes,
     };
     (audio, midi)
@@ -200,8 +202,8 @@ fn peak() -> f64 {
 fn on_cpu(row: &Row, peak: f64) -> Result<Value> {
     let Row { preset, batch, .. } = *row;
     let Setup { arm, config, mode, adam } = Setup::of(row)?;
-    let (model, mut parameters) = Model::new(arm, &ModelSpec::from_config(&config), 1, DType::F32);
-    let (audio, midi) = inputs(arm, Ragged::uniform(batch, NOTES));
+    let (model, mut parameters) = Model::new(&arm, &ModelSpec::from_config(&config), 1, DType::F32);
+    let (audio, midi) = inputs(&arm, Ragged::uniform(batch, NOTES));
     let times = if preset == "paper" { 2 } else { 6 };
     let forward = best(times, || {
         let tape = Tape::inference();
@@ -211,7 +213,7 @@ fn on_cpu(row: &Row, peak: f64) -> Result<Value> {
     })?;
     let mut adam = Optimizer::new(adam, &parameters)?;
     let step = best(times, || {
-        let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.vicreg.spec(), mode)?;
+        let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.loss(), mode)?;
         passed.apply(&mut parameters, &mut adam, 1e-4, 1.0)
     })?;
     let [f, s] = [(forward, row.gflop[0]), (step, row.gflop[1])].map(|(seconds, gflop)| {
@@ -230,12 +232,12 @@ fn on_device(row: &Row, device: &Device, arguments: &Arguments) -> Result<Value>
     let Row { arm: name, preset, batch, gflop } = *row;
     let Setup { arm, config, adam, .. } = Setup::of(row)?;
     let used_before = used(device)?;
-    let (model, parameters) = Model::new(arm, &ModelSpec::from_config(&config), 1, DType::F32);
+    let (model, parameters) = Model::new(&arm, &ModelSpec::from_config(&config), 1, DType::F32);
     let mut parameters = parameters.to_device(device, arguments.dtype.dtype())?;
     let mut adam = Optimizer::new(adam, &parameters)?;
-    let (audio, midi) = inputs(arm, lengths(batch));
+    let (audio, midi) = inputs(&arm, lengths(batch));
     let recipe = Recipe {
-        loss: config.vicreg.spec(),
+        loss: config.loss(),
         dropout: config.dropout as f32,
         seed: 1,
         clip: 1.0,

@@ -1,5 +1,6 @@
 // src/ops/interpolate.rs: linear interpolation in time of every sample from T to n rows, and its transpose. Source places are
-// exact fractions: s = ((2t + 1)·T − n)/2n. Bound by writing the longer side once; the shorter stays in L2.
+// exact fractions: s = ((2t + 1)·T − n)/2n. Rows past the last sample become 0 and have gradient 0. Bound by writing the longer
+// side once; the shorter stays in L2.
 #include "rows.cuh"
 
 struct Taps {
@@ -18,13 +19,14 @@ forward(const T* __restrict__ x, const uint32_t* __restrict__ from, const uint32
         int rows, int d) {
     for_row_elements(rows, d, [&](int row, int column, int n) {
         const int b = sample_of(to, batch, row);
+        const bool filling = static_cast<uint32_t>(row) >= to[batch];
         const Taps at = taps(row - to[b], to[b + 1] - to[b], from[b + 1] - from[b]);
         const T* source = x + static_cast<size_t>(from[b]) * d + column;
         float v[ELEMENTWISE], w[ELEMENTWISE];
         load_eight(v, source + static_cast<size_t>(at.low) * d, n);
         load_eight(w, source + static_cast<size_t>(at.high) * d, n);
 #pragma unroll
-        for (int j = 0; j < ELEMENTWISE; j++) v[j] = (1 - at.weight) * v[j] + at.weight * w[j];
+        for (int j = 0; j < ELEMENTWISE; j++) v[j] = filling ? 0.0f : (1 - at.weight) * v[j] + at.weight * w[j];
         store_eight(y + static_cast<size_t>(row) * d + column, v, n);
     });
 }
@@ -38,7 +40,7 @@ backward(const T* __restrict__ dy, const uint32_t* __restrict__ from, const uint
         const int b = sample_of(from, batch, row);
         const int i = row - from[b], length = from[b + 1] - from[b], stretched = to[b + 1] - to[b];
         // s(t) > i − 1 from t = (i − ½)·n/T − ½ on, and s(t) < i + 1 until t = (i + 3/2)·n/T − ½.
-        const int first = i == 0 ? 0 : max((2 * i - 1) * stretched / (2 * length) - 1, 0);
+        const int first = i >= length ? stretched : i == 0 ? 0 : max((2 * i - 1) * stretched / (2 * length) - 1, 0);
         const int last = i + 1 >= length ? stretched : min((2 * i + 3) * stretched / (2 * length) + 2, stretched);
         const T* source = dy + static_cast<size_t>(to[b]) * d + column;
         float sum[ELEMENTWISE] = {};

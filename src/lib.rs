@@ -8,7 +8,7 @@
 //! 2. [`descriptors`]: what musicians would measure by hand, A4 of audio and D4 of MIDI.
 //! 3. [`arms`] says which descriptor enters which encoder and how; [`model`] builds it from the layers of [`nn`].
 //! 4. [`ops`] are the differentiable operations on [`tensor`]s; [`tape`] runs them backwards; [`device`] is what they run on.
-//! 5. [`train`]: batches, steps of [`optim`] along a [`schedule`], checkpoints, logs.
+//! 5. [`train`]: batches, the [`loss`], steps of [`optim`] along a [`schedule`], checkpoints, logs.
 //! 6. [`eval`] asks whether matches are found, beside chance and what needs no learning; [`report`] draws it.
 //!
 //! [`cli`] puts these behind the verbs of the `engine` program, with the settings of [`config`].
@@ -25,6 +25,7 @@ pub mod eval;
 pub(crate) mod golden;
 pub mod io;
 pub mod linalg;
+pub mod loss;
 pub mod model;
 pub mod nn;
 pub mod npy;

@@ -111,7 +111,7 @@ fn a_reader_that_leaves_early_is_no_error() {
     assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A run of some twenty steps on the tiny corpus in `folder`, with a checkpoint every other step.
+/// A run of some twenty steps on the tiny corpus in `folder`, with a checkpoint every other step and samples changed at random.
 const RUN: &[&str] = &[
     "train",
     "preset=tiny",
@@ -121,6 +121,10 @@ const RUN: &[&str] = &[
     "out=run",
     "threads=2",
     "eval.every=2",
+    "augment.chance=0.5",
+    "augment.transpose=1",
+    "augment.stretch=0.1",
+    "augment.noise=10..30",
 ];
 
 #[test]
@@ -149,6 +153,14 @@ fn a_run_that_is_killed_and_resumed_ends_with_the_bytes_of_one_that_never_was() 
     let found = json(whole.path(), &["eval", "run", "split=validation", "eval.queries=20", "--json"]);
     assert_eq!((&found["arm"], &found["split"], &found["queries"]), (&"a4r".into(), &"validation".into(), &20.into()));
     assert_eq!(found["baselines"].as_array().unwrap().len(), 2);
+    let found = json(whole.path(), &["eval", "run", "conditions=all", "eval.queries=20", "--json"]);
+    let [clean, transposed] = ["clean", "transposed"].map(|name| &found["conditions"][name]);
+    assert_eq!(found["conditions"].as_object().unwrap().len(), 4);
+    assert_ne!(clean["baselines"][1]["s"], transposed["baselines"][1]["s"], "a semitone is too much for pitch classes");
+    assert!(whole.path().join("run/report/test.clips.json").is_file());
+    let text = stdout(whole.path(), &["eval", "run", "condition=clips", "eval.queries=20"]);
+    assert!(text.lines().last().unwrap().contains(", clips: one second of either side"), "{text}");
+    refused(whole.path(), &["eval", "run", "condition=loud"], 2, "clean|transposed|misaligned|clips|all");
     refused(whole.path(), &["eval", "run", "lr=2"], 2, "settled when the run began");
     refused(whole.path(), RUN, 2, "already holds a run");
 }

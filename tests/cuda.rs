@@ -20,9 +20,9 @@ const STEPS: u64 = 3;
 /// The losses of some steps with dropout, and the parameters after them.
 fn train(arm: &str, device: &Device, dtype: DType) -> Result<(Vec<f64>, Snapshot)> {
     let config = Config::resolve(&[format!("arm={arm}"), "preset=tiny".into(), "device=cpu".into()], false)?;
-    let arm = arms::find(arm)?;
-    let (model, mut parameters) = Model::new(arm, &ModelSpec::from_config(&config), 7, DType::F32);
-    let (mut audio, mut midi) = batch(arm);
+    let arm = arms::find(arm)?.arm();
+    let (model, mut parameters) = Model::new(&arm, &ModelSpec::from_config(&config), 7, DType::F32);
+    let (mut audio, mut midi) = batch(&arm);
     if !device.is_cpu() {
         parameters = parameters.to_device(device, dtype)?;
         (audio, midi) = (audio.to_device(device, dtype)?, midi.to_device(device, dtype)?);
@@ -32,7 +32,7 @@ fn train(arm: &str, device: &Device, dtype: DType) -> Result<(Vec<f64>, Snapshot
     let mut losses = Vec::new();
     for step in 0..STEPS {
         let mode = Mode::Train { dropout: 0.1, seed: 3, step };
-        let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.vicreg.spec(), mode)?;
+        let passed = step::pass(&model, &mut parameters, (&audio, &midi), &config.loss(), mode)?;
         losses.push(passed.figures()?.loss);
         passed.apply(&mut parameters, &mut adam, 1e-3, 1.0)?;
     }
@@ -53,7 +53,9 @@ fn batch(arm: &arms::Arm) -> (AudioBatch, MidiBatch) {
         velocity: symbols(127),
         duration: symbols(32),
         onset: vec![0.0; notes.total()].into(),
-        descriptor: arm.midi.map(|_| Tensor::from_slice(&[notes.total(), 4], &uniform(notes.total() * 4))),
+        descriptor: arm
+            .midi
+            .map(|_| (Tensor::from_slice(&[notes.total(), 4], &uniform(notes.total() * 4)), notes.clone())),
         rows: notes,
     };
     (audio, midi)

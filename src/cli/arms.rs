@@ -25,15 +25,15 @@ const COMPONENTS: [(&str, &[&str]); 9] = [
 
 /// An arm and the trainable parameters of its model.
 struct Counted {
-    arm: &'static Arm,
+    arm: &'static crate::arms::Entry,
     components: [usize; COMPONENTS.len()],
     total: usize,
 }
 
 impl Counted {
-    fn new(arm: &'static Arm, spec: &ModelSpec) -> Self {
+    fn new(arm: &'static crate::arms::Entry, spec: &ModelSpec) -> Self {
         let mut builder = Builder::default();
-        Model::declare(&mut builder, arm, spec);
+        Model::declare(&mut builder, &arm.arm(), spec);
         let parts = builder.counts(2);
         let of = |starts: &[&str]| {
             let own = parts

@@ -64,7 +64,7 @@ pub fn run(args: &Settings) -> Result<()> {
         None => start(config.clone(), &device, stop)?,
     };
     match outcome {
-        Outcome::Finished => report(&run, config, &device, args.json),
+        Outcome::Finished => report(&run, config, &device, None, args.json),
         Outcome::Stopped(step) => {
             let run = run.display();
             Err(Error::Stopped(format!("stopped after step {step}, all saved; engine train resume={run} goes on")))

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::setting::{Limits, Setting, choices};
+pub use crate::arms::custom::{FamilyChoice, InjectionChoice};
 pub use crate::data::maestro::Split;
 pub use crate::data::midi::PedalMode;
 pub use crate::data::synth::corpus::Size;
 pub use crate::descriptors::stft::Padding;
+use crate::eval::condition::Condition;
+pub use crate::model::film::Pool;
 pub use crate::model::{Onset, Positions};
 pub use crate::nn::Norm;
 pub use crate::ops::vicreg::Variant;
@@ -69,6 +72,16 @@ choices!(Size { Default = "default", Tiny = "tiny" });
 
 choices!(Split { Train = "train", Validation = "validation", Test = "test" });
 
+/// What transposition moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransposeOf {
+    /// The notes, against the recording.
+    Midi,
+    /// The notes and the recording, which is resampled: tempo moves with it, on both sides.
+    Both,
+}
+choices!(TransposeOf { Midi = "midi", Both = "both" });
+
 choices!(PedalMode { Ignore = "ignore", Extend = "extend" });
 
 choices!(Onset { Index = "index", Seconds = "seconds" });
@@ -77,7 +90,47 @@ choices!(Norm { Post = "post", Pre = "pre" });
 
 choices!(Positions { Before = "before", After = "after" });
 
+choices!(Pool { Mean = "mean", Rms = "rms" });
+
 choices!(Padding { Reflect = "reflect", Zero = "zero" });
+
+/// Under which conditions a split is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conditions {
+    /// One of them.
+    Only(Condition),
+    /// Each in turn.
+    All,
+}
+
+impl Conditions {
+    /// The conditions, in the order they are reported in.
+    pub fn list(self) -> Vec<Condition> {
+        match self {
+            Conditions::Only(condition) => vec![condition],
+            Conditions::All => Condition::ALL.to_vec(),
+        }
+    }
+}
+
+impl Setting for Conditions {
+    fn kind(&self, _: &Limits) -> String {
+        Condition::ALL.map(Condition::name).join("|") + "|all"
+    }
+
+    fn set(&mut self, text: &str, _: &Limits) -> bool {
+        let one = || Condition::ALL.into_iter().find(|c| c.name() == text).map(Conditions::Only);
+        let value = if text == "all" { Some(Conditions::All) } else { one() };
+        value.map(|value| *self = value).is_some()
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Conditions::Only(condition) => Value::from(condition.name()),
+            Conditions::All => Value::from("all"),
+        }
+    }
+}
 
 /// Where the performances come from.
 #[derive(Debug, Clone, PartialEq, Eq)]

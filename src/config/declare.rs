@@ -4,12 +4,20 @@ use std::path::PathBuf;
 
 use super::choices::*;
 use super::keys::keys;
+use super::span::Span;
+use crate::eval::condition::Condition;
 
 keys! {
     /// Everything that decides what a training run does; the same value and the same data give the same bytes.
     Config {
         /// Arm of the paper to train; `engine arms` lists them.
         arm: String = "a4r".into();
+        /// What enters the audio encoder instead of what the arm has there: a descriptor and a mechanism.
+        audio: InjectionChoice = InjectionChoice::AsArm;
+        /// The same for the MIDI encoder.
+        midi_injection as "midi": InjectionChoice = InjectionChoice::AsArm;
+        /// Experts or a third tower around the encoders, instead of what the arm has.
+        family: FamilyChoice = FamilyChoice::AsArm;
         /// Which defaults the size keys take; auto = small on the CPU, paper on a GPU.
         preset: Preset = Preset::Auto;
         /// Seed of everything random in training.
@@ -52,12 +60,20 @@ keys! {
         vicreg: VicregConfig,
         /// `data…`
         data: DataConfig,
+        /// `augment.…`
+        augment: AugmentConfig,
         /// `midi.…`
         midi: MidiConfig,
         /// `model.…`
         model: ModelConfig,
         /// `inject.…`
         inject: InjectConfig,
+        /// `film.…`
+        film: FilmConfig,
+        /// `moe.…`
+        moe: MoeConfig,
+        /// `tower.…`
+        tower: TowerConfig,
         /// `stft.…`
         stft: StftConfig,
         /// `eval.…`
@@ -132,6 +148,40 @@ keys! {
         pedal: PedalMode = PedalMode::Ignore;
         /// Threads that prepare batches ahead of the training step.
         workers: usize [1..=256] = 2;
+        /// Draw each training sample from any recording of its performance: the one in the metadata and those at the same path below renderings/*/.
+        renderings: bool = false;
+    }
+}
+
+keys! {
+    /// Random changes of training samples, drawn anew for each from (seed, step, place in the batch); all are off by default.
+    AugmentConfig {
+        /// Chance of each augmentation that is on to change a sample.
+        chance: f64 [0.0..=1.0] = 1.0;
+        /// Velocities times a factor from 1/(1+x) to 1+x, one for a sample.
+        velocity: f64 [0.0..=4.0] = 0.0;
+        /// Semitones by which a sample is transposed at most, up or down.
+        transpose: usize [0..=24] = 0;
+        /// What is transposed: midi = the notes, against the recording; both = the recording too, resampled, so that both run as much faster or slower.
+        transpose_of: TransposeOf = TransposeOf::Midi;
+        /// Octaves by which the notes are moved against the recording at most, up or down.
+        octave: usize [0..=4] = 0;
+        /// Seconds by which the recording is moved against the notes at most, earlier or later.
+        shift: f64 [0.0..=4.0] = 0.0;
+        /// Both sides played at another tempo, by a factor from 1/(1+x) to 1+x; pitch stays.
+        stretch: f64 [0.0..=1.0] = 0.0;
+        /// The notes alone at another tempo, by a factor from 1/(1+x) to 1+x.
+        tempo: f64 [0.0..=1.0] = 0.0;
+        /// Another room: seconds in which it fades by 60 dB.
+        room: Option<Span> [0.05..=5.0] = None;
+        /// Another tone: decibels at most, up or down, of two shelves and two bells.
+        equalise: f64 [0.0..=24.0] = 0.0;
+        /// Another level: decibels at most, up or down.
+        level: f64 [0.0..=60.0] = 0.0;
+        /// White noise: decibels by which the recording is above it.
+        noise: Option<Span> [-20.0..=100.0] = None;
+        /// Seconds that are left of a sample, the same on both sides; the rest is silent.
+        crop: Option<Span> [0.1..=4.0] = None;
     }
 }
 
@@ -217,6 +267,44 @@ keys! {
 }
 
 keys! {
+    /// FiLM (paper, section C.1).
+    FilmConfig {
+        /// How the descriptor's rows become one: mean (eq. 18), or rms = the root of their mean square.
+        pool: Pool = Pool::Mean;
+    }
+}
+
+keys! {
+    /// Mixtures of experts (paper, section C.2).
+    MoeConfig {
+        /// Weight of the load balance of the experts in the loss.
+        balance: f64 [0.0..=1e6] = 0.01;
+        /// Weight in the loss of how far from even the experts are used.
+        entropy: f64 [0.0..=1e6] = 0.01;
+    }
+}
+
+keys! {
+    /// The third tower (paper, section C.3).
+    TowerConfig {
+        /// Width of the third tower.
+        d: usize [1..=16_384] => 256, 64, 8;
+        /// Attention heads of the third tower.
+        heads: usize [1..=1024] => 4, 4, 2;
+        /// Layers of the third tower.
+        layers: usize [1..=256] => 2, 2, 1;
+        /// Feed-forward width of the third tower.
+        ff: usize [1..=65_536] => 1024, 256, 16;
+        /// Weight of the third tower's term with audio.
+        alpha: f64 [0.0..=1e6] = 0.5;
+        /// Weight of the third tower's term with MIDI.
+        beta: f64 [0.0..=1e6] = 0.5;
+        /// Margin of the third tower's triplets, in the units of the embeddings.
+        margin: f64 [0.0..=1e6] = 1.0;
+    }
+}
+
+keys! {
     /// The spectrogram under the audio descriptors.
     StftConfig {
         /// What the STFT sees beyond the ends of a segment.
@@ -235,6 +323,8 @@ keys! {
         pool: usize [2..=1_000_000] = 256;
         /// Seed of the queries and pools.
         seed: u64 = 42;
+        /// What is changed before `engine eval` embeds a split: clean = nothing; transposed = MIDI a semitone up; misaligned = audio a second off; clips = a second of both; all = each in turn. `condition=` stands for it too.
+        condition: Conditions = Conditions::Only(Condition::Clean);
         /// Epochs between evaluations on the validation split; 0 = none during training.
         every: usize [0..=100_000] = 1;
     }

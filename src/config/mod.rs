@@ -7,6 +7,7 @@ pub mod choices;
 pub mod declare;
 pub mod keys;
 pub mod setting;
+mod span;
 mod typed;
 mod validate;
 
@@ -14,13 +15,15 @@ use std::path::Path;
 
 pub use choices::{
     DeviceChoice, Norm, Onset, Padding, PedalMode, PerPerformance, Positions, Precision, Preset, ScheduleKind, Size,
-    Source, Split, Variant,
+    Source, Split, TransposeOf, Variant,
 };
 pub use declare::*;
 use keys::{Keyed, split};
 use serde_json::{Map, Value};
+pub use span::Span;
 pub use typed::corpus_dir;
 
+use crate::arms::{self, Arm, custom};
 use crate::error::{Error, Result};
 
 /// Whether key `name` is in `list`, which holds names and sections (`eval.`).
@@ -46,10 +49,15 @@ impl Config {
         }
         config.preset = preset;
         if config.out == Path::new("auto") {
-            config.out = Path::new("runs").join(format!("{}-{}", config.arm, config.seed));
+            config.out = Path::new("runs").join(format!("{}-{}", config.arm()?.name, config.seed));
         }
         config.validate()?;
         Ok(config)
+    }
+
+    /// What the model is built from: the arm, under the user's own injections and family.
+    pub fn arm(&self) -> Result<Arm> {
+        Ok(custom::combine(arms::find(&self.arm)?, self.audio, self.midi_injection, self.family))
     }
 
     /// Changes keys of a finished configuration; only those named in `allowed` (a name, or a section as `eval.`).

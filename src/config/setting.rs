@@ -21,12 +21,13 @@ impl Limits {
         Limits { low: range.start_bound().map(|&x| x.into()), high: range.end_bound().map(|&x| x.into()) }
     }
 
-    fn hold(&self, value: f64) -> bool {
+    /// Whether `value` is a number in the interval.
+    pub(super) fn hold(&self, value: f64) -> bool {
         value.is_finite() && (self.low, self.high).contains(&value)
     }
 
     /// "integer" → "integer, 2 to 64" / "number, 0 to below 1" / "integer, at least 1".
-    fn describe(&self, noun: &str) -> String {
+    pub(super) fn describe(&self, noun: &str) -> String {
         let low = match self.low {
             Bound::Included(low) | Bound::Excluded(low) => low,
             Bound::Unbounded => return noun.to_string(),
@@ -42,7 +43,7 @@ impl Limits {
 
 /// 65536 as it is, 1000000000 as 1e9.
 fn short(number: f64) -> String {
-    if number == 0.0 || (1e-3..1e7).contains(&number) { number.to_string() } else { format!("{number:e}") }
+    if number == 0.0 || (1e-3..1e7).contains(&number.abs()) { number.to_string() } else { format!("{number:e}") }
 }
 
 /// A value that a key can hold.

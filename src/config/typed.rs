@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::choices::{Precision, ScheduleKind, Size};
-use super::declare::{DataConfig, ScheduleConfig, VicregConfig};
+use super::declare::{Config, DataConfig, ScheduleConfig, VicregConfig};
 use super::setting::{Setting, json_text};
 use crate::data::cache;
 use crate::data::prepare::PrepareOptions;
 use crate::device::{DType, Device};
 use crate::error::{Error, Result};
+use crate::loss::LossSpec;
 use crate::ops::vicreg::VicregSpec;
 use crate::schedule::Shape;
 
@@ -44,10 +45,23 @@ impl VicregConfig {
     }
 }
 
+impl Config {
+    /// Everything in the loss.
+    pub fn loss(&self) -> LossSpec {
+        LossSpec {
+            vicreg: self.vicreg.spec(),
+            balance: self.moe.balance,
+            entropy: self.moe.entropy,
+            tower: [self.tower.alpha, self.tower.beta],
+            margin: self.tower.margin,
+        }
+    }
+}
+
 impl DataConfig {
     /// How a data folder is read.
     pub fn prepare_options(&self) -> PrepareOptions {
-        PrepareOptions { pedal: self.pedal, disjoint_pieces: self.disjoint_pieces }
+        PrepareOptions { pedal: self.pedal, disjoint_pieces: self.disjoint_pieces, renderings: self.renderings }
     }
 
     /// Where decoded audio of the data folder `root` is kept.

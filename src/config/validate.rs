@@ -2,6 +2,7 @@
 
 use super::choices::Preset;
 use super::declare::Config;
+use crate::arms::Family;
 use crate::error::{Error, Result};
 
 impl Preset {
@@ -27,7 +28,10 @@ fn divides(name: &str, number: usize, by: &str, divisor: usize) -> Result<()> {
 impl Config {
     /// Checks the values against each other.
     pub(super) fn validate(&self) -> Result<()> {
-        crate::arms::find(&self.arm)?;
+        let arm = self.arm()?;
+        require(!matches!(arm.family, Family::ThirdTower(_)) || arm.audio.is_some(), || {
+            "family: a third tower reads the descriptor of the audio encoder: expected audio=DESCRIPTOR:MECHANISM, found none".into()
+        })?;
         let (audio, midi) = (&self.model.audio, &self.model.midi);
         for channels in audio.cnn {
             divides("model.audio.cnn", channels, "model.audio.groups", audio.groups)?;
@@ -39,6 +43,7 @@ impl Config {
         divides("model.midi.d", midi.d, "model.midi.heads", midi.heads)?;
         // Pitch, velocity and duration embeddings take d/2, d/4 and d/4 (paper, table 17).
         require(midi.d.is_multiple_of(4), || format!("model.midi.d={}: expected a multiple of 4", midi.d))?;
+        divides("tower.d", self.tower.d, "tower.heads", self.tower.heads)?;
         divides("model.audio.d", audio.d, "inject.heads", self.inject.heads)?;
         divides("model.midi.d", midi.d, "inject.heads", self.inject.heads)?;
         require(self.resume.is_none() || self.init.is_none(), || {

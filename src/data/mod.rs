@@ -9,11 +9,13 @@
 //! | four-second windows | [`segments`] |
 //! | all of that for a folder | [`prepare`] |
 //! | what was left out and why | [`quarantine`] |
+//! | windows changed at random in training | [`augment`] |
 //! | MIDI made audible, by a piano of our own or a SoundFont | [`render`], [`midi_write`] |
 //! | a corpus composed from a seed | [`synth`], [`rng`] |
 //! | is a folder what its metadata says | [`check`] |
 
 pub mod audio;
+pub mod augment;
 pub mod cache;
 pub mod check;
 pub mod maestro;

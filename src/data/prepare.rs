@@ -1,7 +1,7 @@
 //! From a data folder to a [`Dataset`]: metadata, audio into the cache, MIDI, and a list of what did not work out.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -22,11 +22,13 @@ pub struct PrepareOptions {
     /// outranks validation outranks train, so that no piece is ever heard on both sides. MAESTRO v3.0.0 as published
     /// has five such pieces.
     pub disjoint_pieces: bool,
+    /// Read further recordings of the training performances too: those at the same path below a folder in `renderings/`.
+    pub renderings: bool,
 }
 
 impl Default for PrepareOptions {
     fn default() -> Self {
-        PrepareOptions { pedal: PedalMode::Ignore, disjoint_pieces: true }
+        PrepareOptions { pedal: PedalMode::Ignore, disjoint_pieces: true, renderings: false }
     }
 }
 
@@ -44,11 +46,12 @@ impl Dataset {
         let composers: Vec<&str> = sorted(entries.iter().map(|(_, e)| e.composer.as_str()));
         let pieces: Vec<(&str, &str)> = sorted(entries.iter().map(|(_, e)| (e.composer.as_str(), e.title.as_str())));
 
+        let folders = if options.renderings { renderings(&metadata.root)? } else { Vec::new() };
         let progress = Progress::new("reading audio and MIDI", entries.len() as u64, "performances");
         let read: Vec<Result<Loaded>> = entries
             .par_iter()
             .map(|(row, entry)| {
-                let loaded = load(*row, entry, &metadata.root, &cache, options.pedal);
+                let loaded = load(*row, entry, (&metadata.root, &folders), &cache, options.pedal);
                 progress.advance(1);
                 loaded
             })
@@ -59,7 +62,8 @@ impl Dataset {
         dataset.quarantined.extend(across);
         for ((_, entry), loaded) in entries.iter().zip(read) {
             match loaded? {
-                Ok((audio, midi)) => {
+                Ok(Found { audio, renderings, midi, mut unread }) => {
+                    dataset.quarantined.append(&mut unread);
                     dataset.repairs.add(&midi.repairs);
                     dataset.performances.push(Performance {
                         composer: entry.composer.clone(),
@@ -68,6 +72,7 @@ impl Dataset {
                         composer_id: number(&composers, &entry.composer.as_str()),
                         split: entry.split,
                         audio,
+                        renderings,
                         notes: midi.notes,
                     });
                 }
@@ -83,23 +88,65 @@ impl Dataset {
     }
 }
 
-/// The audio and MIDI of one performance, or why it is left out.
-type Loaded = std::result::Result<(CachedAudio, MidiFile), Quarantined>;
+/// What there is of one performance, or why it is left out.
+type Loaded = std::result::Result<Found, Quarantined>;
+
+struct Found {
+    audio: CachedAudio,
+    renderings: Vec<CachedAudio>,
+    midi: MidiFile,
+    /// Further recordings that could not be read.
+    unread: Vec<Quarantined>,
+}
+
+/// Folder of a data folder whose folders hold further recordings, each at the path the metadata gives the first.
+pub const RENDERINGS: &str = "renderings";
+
+/// The folders in `root/renderings`, by name, relative to `root`; none where there is no such folder.
+fn renderings(root: &Path) -> Result<Vec<PathBuf>> {
+    let folder = root.join(RENDERINGS);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let listing = std::fs::read_dir(&folder).map_err(|e| Error::io(&folder, "list", e))?;
+    let names = listing.filter_map(|entry| entry.ok()).filter(|entry| entry.path().is_dir()).map(|e| e.file_name());
+    Ok(sorted(names).iter().map(|name| Path::new(RENDERINGS).join(name)).collect())
+}
 
 /// The outer error ends the run (the cache cannot be written), the inner one leaves this performance out.
-fn load(row: u64, entry: &Entry, root: &Path, cache: &AudioCache, pedal: PedalMode) -> Result<Loaded> {
+fn load(
+    row: u64,
+    entry: &Entry,
+    (root, folders): (&Path, &[PathBuf]),
+    cache: &AudioCache,
+    pedal: PedalMode,
+) -> Result<Loaded> {
     // MIDI first: it is read in milliseconds, and without it the audio need not be decoded.
     let midi = match midi::read_midi(&root.join(&entry.midi), pedal) {
         Ok(midi) => midi,
         Err(e) => return Ok(Err(Quarantined::new(row, &entry.midi, Stage::Midi, e))),
     };
-    match cache.get(&root.join(&entry.audio)) {
-        Ok(audio) => Ok(Ok((audio, midi))),
+    let get = |path: &Path| match cache.get(&root.join(path)) {
+        Ok(audio) => Ok(Ok(audio)),
         Err(Error::Io { path, action, source }) if path.starts_with(cache.dir()) => {
             Err(Error::Io { path, action, source })
         }
-        Err(e) => Ok(Err(Quarantined::new(row, &entry.audio, Stage::Audio, e))),
+        Err(e) => Ok(Err(Quarantined::new(row, path, Stage::Audio, e))),
+    };
+    let audio = match get(&entry.audio)? {
+        Ok(audio) => audio,
+        Err(quarantined) => return Ok(Err(quarantined)),
+    };
+    let mut found = Found { audio, renderings: Vec::new(), midi, unread: Vec::new() };
+    if entry.split == Split::Train {
+        for path in folders.iter().map(|folder| folder.join(&entry.audio)).filter(|path| root.join(path).is_file()) {
+            match get(&path)? {
+                Ok(audio) => found.renderings.push(audio),
+                Err(quarantined) => found.unread.push(quarantined),
+            }
+        }
     }
+    Ok(Ok(found))
 }
 
 /// Splits `entries` into those to use and those whose piece stands in a higher split too.

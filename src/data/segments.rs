@@ -28,6 +28,8 @@ pub struct Performance {
     pub composer_id: u32,
     pub split: Split,
     pub audio: CachedAudio,
+    /// Further recordings of the same playing: another instrument, another room, in step with the same notes.
+    pub renderings: Vec<CachedAudio>,
     /// By onset, then pitch.
     pub notes: Vec<Note>,
 }
@@ -84,20 +86,14 @@ impl Dataset {
 
     /// The window's audio: 96,000 samples at 24 kHz, full scale ±1; silence beyond the end of the recording.
     pub fn audio(&self, segment: &Segment) -> Vec<f32> {
-        let mut out = vec![0.0; WINDOW_SAMPLES];
         let samples = self.performances[segment.performance as usize].audio.samples();
-        let first = (segment.start * f64::from(SAMPLE_RATE)).round() as usize;
-        let present = samples.get(first..).unwrap_or_default();
-        for (x, &sample) in out.iter_mut().zip(present) {
-            *x = f32::from(sample) / 32_768.0;
-        }
-        out
+        excerpt(samples, (segment.start * f64::from(SAMPLE_RATE)).round() as i64, WINDOW_SAMPLES)
     }
 
     /// The notes whose onset lies in the window, by onset then pitch, onsets counted from the window's start; the
     /// first [`MAX_NOTES`].
     pub fn notes(&self, segment: &Segment) -> Vec<Note> {
-        let notes = self.performances[segment.performance as usize].notes_between(segment.start);
+        let notes = self.performances[segment.performance as usize].notes_between(segment.start, WINDOW_SECONDS);
         notes.iter().take(MAX_NOTES).map(|n| Note { onset: n.onset - segment.start, ..*n }).collect()
     }
 }
@@ -106,14 +102,28 @@ impl Performance {
     /// Starts of all whole windows with at least one onset.
     fn window_starts(&self) -> Vec<f64> {
         let windows = self.audio.samples().len().checked_sub(WINDOW_SAMPLES).map_or(0, |room| room / HOP_SAMPLES + 1);
-        (0..windows).map(|i| i as f64 * HOP_SECONDS).filter(|start| !self.notes_between(*start).is_empty()).collect()
+        (0..windows)
+            .map(|i| i as f64 * HOP_SECONDS)
+            .filter(|start| !self.notes_between(*start, WINDOW_SECONDS).is_empty())
+            .collect()
     }
 
-    /// Notes with onsets in the window that begins at `start`.
-    fn notes_between(&self, start: f64) -> &[Note] {
+    /// Notes with onsets in the `seconds` from `start` on.
+    pub fn notes_between(&self, start: f64, seconds: f64) -> &[Note] {
         let at = |time: f64| self.notes.partition_point(|n| n.onset < time);
-        &self.notes[at(start)..at(start + WINDOW_SECONDS)]
+        &self.notes[at(start)..at(start + seconds)]
     }
+}
+
+/// `count` of `samples` from number `first` on (which may lie before the first of them), full scale ±1; silence beyond both ends.
+pub fn excerpt(samples: &[i16], first: i64, count: usize) -> Vec<f32> {
+    let mut out = vec![0.0; count];
+    let before = usize::try_from(-first).unwrap_or(0).min(count);
+    let present = samples.get(usize::try_from(first).unwrap_or(0)..).unwrap_or_default();
+    for (x, &sample) in out[before..].iter_mut().zip(present) {
+        *x = f32::from(sample) / 32_768.0;
+    }
+    out
 }
 
 /// At most `wanted` of `0..count`, evenly spread: the middles of `wanted` equal parts.
@@ -131,7 +141,16 @@ mod tests {
         let note = |onset: &f64| Note { pitch: 60, velocity: 64, onset: *onset, duration: 0.5 };
         let (composer, title) = ("C".to_string(), "T".to_string());
         let notes = onsets.iter().map(note).collect();
-        Performance { composer, title, piece: 0, composer_id: 0, split, audio: samples.into(), notes }
+        Performance {
+            composer,
+            title,
+            piece: 0,
+            composer_id: 0,
+            split,
+            audio: samples.into(),
+            renderings: Vec::new(),
+            notes,
+        }
     }
 
     #[test]

@@ -3,30 +3,9 @@
 use realfft::num_complex::Complex;
 
 use super::stft::{N_FFT, Padding, Stft, magnitude};
-use super::{Descriptor, Function};
+use super::{Descriptor, Domain, Source};
 use crate::data::audio::SAMPLE_RATE;
 use crate::device::simd::vectorised;
-
-/// Octave-band energy dynamics, [frames, 8].
-pub struct A4;
-
-impl Descriptor for A4 {
-    fn name(&self) -> &'static str {
-        "A4"
-    }
-
-    fn about(&self) -> &'static str {
-        "how the energy of each octave changes from frame to frame"
-    }
-
-    fn columns(&self) -> Vec<String> {
-        BAND_NAMES.map(String::from).into()
-    }
-
-    fn function(&self) -> Function {
-        Function::Audio(a4)
-    }
-}
 
 /// Number of octave bands.
 pub const BANDS: usize = 8;
@@ -58,6 +37,36 @@ pub fn band_hz(band: usize) -> (f64, f64) {
 /// Keeps the z-score of a band that never changes at 0 (eq. 5).
 const EPSILON: f64 = 1e-8;
 
+/// Octave-band energy dynamics.
+pub struct A4;
+
+impl Descriptor for A4 {
+    fn name(&self) -> &'static str {
+        "A4"
+    }
+
+    fn domain(&self) -> Domain {
+        Domain::Audio
+    }
+
+    fn columns(&self) -> Vec<String> {
+        let hz = |band| band_hz(band);
+        (0..BANDS).map(|b| format!("{:.0}–{:.0} Hz: {}", hz(b).0, hz(b).1, BAND_NAMES[b])).collect()
+    }
+
+    fn about(&self) -> &'static str {
+        "how the energy of each octave band changes from frame to frame (section 3.4.1)"
+    }
+
+    fn is_standardised(&self) -> bool {
+        true
+    }
+
+    fn compute(&self, source: Source<'_>) -> Vec<f32> {
+        a4(source.samples, source.padding)
+    }
+}
+
 /// A4 of audio at 24 kHz, row-major [frames, 8]; 96,000 samples (4 s) give 188 frames.
 ///
 /// The change of each band's mean log-magnitude from a frame to the next (the last row, which has no next, is 0), then
@@ -75,6 +84,18 @@ pub fn log_energies(audio: &[f32], padding: Padding) -> Vec<f32> {
     let mut rows = Vec::with_capacity(stft.frames(audio.len()) * BANDS);
     let mut work = vec![0.0; stft.bins()];
     stft.for_each_frame(audio, |spectrum| rows.extend(vectorised!(|| frame_energies(spectrum, &mut work))));
+    rows
+}
+
+/// ln(1 + |X|), row-major [frames, 1025].
+pub fn log_magnitudes(audio: &[f32], padding: Padding) -> Vec<f32> {
+    let stft = Stft::paper(padding);
+    let mut rows = vec![0.0; stft.frames(audio.len()) * stft.bins()];
+    let mut left = rows.chunks_exact_mut(stft.bins());
+    stft.for_each_frame(audio, |spectrum| {
+        let row = left.next().into_iter().flatten();
+        vectorised!(|| row.zip(spectrum).for_each(|(m, x)| *m = ln(1.0 + magnitude(x))));
+    });
     rows
 }
 

@@ -1,27 +1,6 @@
 //! D4, local pitch intervals (paper section 3.4.2, eq. 6).
 
-use super::{Descriptor, Function};
-
-/// Local pitch intervals, [notes, 4].
-pub struct D4;
-
-impl Descriptor for D4 {
-    fn name(&self) -> &'static str {
-        "D4"
-    }
-
-    fn about(&self) -> &'static str {
-        "the intervals from each note to its neighbours"
-    }
-
-    fn columns(&self) -> Vec<String> {
-        FEATURE_NAMES.map(String::from).into()
-    }
-
-    fn function(&self) -> Function {
-        Function::Midi(|notes| d4(&notes.iter().map(|note| note.pitch).collect::<Vec<u8>>()))
-    }
-}
+use super::{Descriptor, Domain, Source};
 
 /// Features per note.
 pub const FEATURES: usize = 4;
@@ -33,6 +12,31 @@ pub const FEATURE_NAMES: [&str; FEATURES] = [
     "from previous / 24, within ±1",
     "to next / 24, within ±1",
 ];
+
+/// Local pitch intervals.
+pub struct D4;
+
+impl Descriptor for D4 {
+    fn name(&self) -> &'static str {
+        "D4"
+    }
+
+    fn domain(&self) -> Domain {
+        Domain::Midi
+    }
+
+    fn columns(&self) -> Vec<String> {
+        FEATURE_NAMES.map(String::from).to_vec()
+    }
+
+    fn about(&self) -> &'static str {
+        "the intervals from each note to its neighbours (section 3.4.2)"
+    }
+
+    fn compute(&self, source: Source<'_>) -> Vec<f32> {
+        d4(&source.notes.iter().map(|note| note.pitch).collect::<Vec<_>>())
+    }
+}
 
 /// D4 of notes in order, row-major [N, 4].
 ///

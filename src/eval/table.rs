@@ -38,7 +38,7 @@ impl Canonical {
         text
     }
 
-    fn heading(&self) -> String {
+    pub(super) fn heading(&self) -> String {
         let Protocol { hard, semi_hard, seed, .. } = self.protocol;
         let mut text = format!(
             "Retrieval among {} segments of {} performances ({} pieces, {} composers).\n\
@@ -87,7 +87,7 @@ const FIGURES: [(&str, Unit); 7] = [
 ];
 
 #[derive(Clone, Copy)]
-enum Unit {
+pub(super) enum Unit {
     Percent,
     /// Of 1, as reciprocal ranks are usually given.
     Fraction,
@@ -95,7 +95,7 @@ enum Unit {
 }
 
 impl Unit {
-    fn value(self, x: f64) -> String {
+    pub(super) fn value(self, x: f64) -> String {
         match self {
             _ if x.is_nan() => "–".to_owned(),
             Unit::Percent => format!("{:.1}", 100.0 * x),
@@ -104,7 +104,7 @@ impl Unit {
         }
     }
 
-    fn interval(self, Interval { value, low, high }: Interval) -> String {
+    pub(super) fn interval(self, Interval { value, low, high }: Interval) -> String {
         if value.is_nan() {
             return self.value(value);
         }
@@ -117,7 +117,7 @@ fn row(label: &str, cells: impl Iterator<Item = String>, chance: String) -> Vec<
 }
 
 /// Writes rows as columns: the first flush left, the others flush right.
-fn align(rows: &[Vec<String>], text: &mut String) {
+pub(super) fn align(rows: &[Vec<String>], text: &mut String) {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();

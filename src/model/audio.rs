@@ -1,11 +1,13 @@
 //! MERTEncoderLite (paper, section 3.2, tables 15 and 16): four convolutions that shorten 40-fold, frame positions,
 //! descriptor injection, Transformer blocks, mean over time.
 
-use super::injection::Injector;
+use super::injection::{Injected, Injector};
+use super::stack::{Stack, experts};
 use super::{AudioBatch, ModelSpec, Positions};
-use crate::arms::Injection;
+use crate::arms::Arm;
 use crate::error::{Error, Result};
-use crate::nn::{Block, BlockSpec, Builder, Context, Init, ParamId};
+use crate::loss::Side;
+use crate::nn::{BlockSpec, Builder, Context, Init, ParamId};
 use crate::ops::Ragged;
 use crate::ops::conv_block::{ConvLayer, ConvSpec, conv_stack};
 use crate::ops::layernorm::EPSILON;
@@ -33,12 +35,12 @@ pub struct AudioEncoder {
     positions: ParamId,
     when: Positions,
     injector: Option<Injector>,
-    blocks: Vec<Block>,
+    stack: Stack,
 }
 
 impl AudioEncoder {
     /// Declares `audio.cnn.convs.i`, `audio.cnn.norms.i`, `audio.pos`, `audio.inj`, `audio.layers.i`.
-    pub fn new(b: &mut Builder, injection: Option<Injection>, spec: &ModelSpec) -> Self {
+    pub fn new(b: &mut Builder, arm: &Arm, spec: &ModelSpec) -> Self {
         let audio = &spec.audio;
         let mut inputs = 1;
         let mut convolutions = Vec::new();
@@ -58,9 +60,14 @@ impl AudioEncoder {
             convolutions,
             positions: b.parameter("audio.pos", &[audio.max_frames, audio.d], Init::Normal(POSITION_SD)),
             when: audio.positions,
-            injector: injection.map(|i| Injector::new(b, "audio.inj", i, audio.d, audio.descriptor_frames, spec)),
-            blocks: (0..audio.layers).map(|i| Block::new(b, &format!("audio.layers.{i}"), block)).collect(),
+            injector: arm.audio.map(|i| Injector::new(b, "audio.inj", i, (audio.d, audio.layers), spec)),
+            stack: Stack::new(b, "audio.layers", audio.layers, block, experts(arm, Side::Audio)),
         }
+    }
+
+    /// The injection.
+    pub fn injector(&self) -> Option<&Injector> {
+        self.injector.as_ref()
     }
 
     /// [B, T] samples → [B, d].
@@ -84,21 +91,16 @@ impl AudioEncoder {
         if self.when == Positions::Before {
             x = add_positions(cx.tape, &x, positions, &rows)?;
         }
+        let mut modulation = None;
         if let Some(injector) = &self.injector {
-            let (descriptor, descriptor_rows) = batch.descriptor.as_ref().ok_or_else(missing)?;
-            (x, rows) = injector.apply(cx, &x, &rows, descriptor, descriptor_rows)?;
+            let given = injector.given("audio encoder", &batch.descriptor)?;
+            let descriptor = injector.descriptor(cx, given)?;
+            Injected { x, rows, modulation } = injector.apply(cx, &x, &rows, &descriptor, &given.1)?;
         }
         if self.when == Positions::After {
             x = add_positions(cx.tape, &x, positions, &rows)?;
         }
-        for (i, block) in self.blocks.iter().enumerate() {
-            x = block.apply(cx, &x, &rows)?;
-            cx.probe(&format!("audio.layers.{i}"), &x);
-        }
+        x = self.stack.apply(cx, &x, &rows, modulation.as_ref())?;
         mean_pool(cx.tape, &x, &rows)
     }
-}
-
-fn missing() -> Error {
-    Error::op("audio encoder", "descriptor", "the descriptor the arm injects", "none")
 }

@@ -10,7 +10,7 @@ use crate::tensor::Tensor;
 pub struct AudioBatch {
     /// Samples [B, T, 1] at 24 kHz.
     pub samples: Tensor,
-    /// The descriptor the arm injects, [ΣT_D, dims], and its rows per sample; `None` where it injects none.
+    /// The descriptor the arm injects here, [ΣT_D, dims], and its rows per sample; `None` where it injects none.
     pub descriptor: Option<(Tensor, Ragged)>,
 }
 
@@ -27,17 +27,15 @@ pub struct MidiBatch {
     pub duration: Mirrored<u32>,
     /// Onsets `[ΣN]` in seconds from the start of the segment.
     pub onset: Mirrored<f32>,
-    /// The descriptor the arm injects, [ΣN, dims]; `None` where it injects none.
-    pub descriptor: Option<Tensor>,
+    /// The descriptor the arm injects here, [ΣT_D, dims], and its rows per sample: one of MIDI has a row for every note. `None`
+    /// where the arm injects none.
+    pub descriptor: Option<(Tensor, Ragged)>,
 }
 
 impl AudioBatch {
     /// The batch on `device`, stored as `dtype`.
     pub fn to_device(&self, device: &Device, dtype: DType) -> Result<Self> {
-        let descriptor = match &self.descriptor {
-            Some((values, rows)) => Some((values.to_device(device, dtype)?, rows.clone())),
-            None => None,
-        };
+        let descriptor = placed(&self.descriptor, device, dtype)?;
         Ok(AudioBatch { samples: self.samples.to_device(device, dtype)?, descriptor })
     }
 }
@@ -47,9 +45,7 @@ impl MidiBatch {
     /// first use.
     pub fn to_device(&self, device: &Device, dtype: DType) -> Result<Self> {
         let mut batch = self.clone();
-        if let Some(descriptor) = &self.descriptor {
-            batch.descriptor = Some(descriptor.to_device(device, dtype)?);
-        }
+        batch.descriptor = placed(&self.descriptor, device, dtype)?;
         if !device.is_cpu() {
             batch.rows.on(device)?;
             for index in [&batch.pitch, &batch.velocity, &batch.duration] {
@@ -58,4 +54,10 @@ impl MidiBatch {
         }
         Ok(batch)
     }
+}
+
+/// A descriptor on `device`.
+fn placed(descriptor: &Option<(Tensor, Ragged)>, device: &Device, dtype: DType) -> Result<Option<(Tensor, Ragged)>> {
+    let place = |(values, rows): &(Tensor, Ragged)| Ok((values.to_device(device, dtype)?, rows.clone()));
+    descriptor.as_ref().map(place).transpose()
 }

@@ -40,6 +40,8 @@ fn spec() -> ModelSpec {
         head: HeadSpec { hidden: 24, out: 16 },
         inject_heads: 2,
         inject_residual: true,
+        film: film::Pool::Mean,
+        tower: TowerSpec { d: 16, heads: 2, layers: 1, ff: 32 },
     }
 }
 
@@ -57,8 +59,8 @@ impl Fixture {
     fn new(file: &str, base: &str, spec: ModelSpec, dtype: DType) -> Self {
         let (golden, values, inputs) =
             (Golden::open(&format!("tiny_{file}")), Golden::open(&format!("tiny_{base}")), Golden::open("tiny_inputs"));
-        let arm = arms::find(base).unwrap();
-        let (model, mut parameters) = Model::new(arm, &spec, 0, dtype);
+        let arm = arms::find(base).unwrap().arm();
+        let (model, mut parameters) = Model::new(&arm, &spec, 0, dtype);
         let named = |key: &String| Some((key.strip_prefix("param/")?.to_string(), values.f64(key)));
         let mut named: BTreeMap<String, Vec<f64>> = values.keys().iter().filter_map(named).collect();
         if !spec.inject_residual {
@@ -81,7 +83,7 @@ impl Fixture {
             velocity: symbols("vel"),
             duration: symbols("dur"),
             onset: vec![0.0; rows.total()].into(),
-            descriptor: arm.midi.map(|_| tensor(&[rows.total(), 4], &valid("d4", 4))),
+            descriptor: arm.midi.map(|_| (tensor(&[rows.total(), 4], &valid("d4", 4)), rows.clone())),
             rows,
         };
         let a4 = arm.audio.map(|_| (tensor(&[48, 8], &inputs.f64("a4")), Ragged::uniform(6, 8)));

@@ -3,13 +3,16 @@
 
 use std::sync::Mutex;
 
-use super::injection::Injector;
+use super::injection::{Injected, Injector};
+use super::stack::{Stack, experts};
 use super::{MidiBatch, ModelSpec, Onset};
-use crate::arms::Injection;
+use crate::arms::Arm;
 use crate::descriptors::duration::BUCKETS;
 use crate::device::{DType, Mirrored};
 use crate::error::{Error, Result};
-use crate::nn::{Block, BlockSpec, Builder, Context, Embedding, LayerNorm, Linear, Norm};
+use crate::loss::Side;
+use crate::nn::{BlockSpec, Builder, Context, Embedding, LayerNorm, Linear, Norm};
+use crate::ops::Ragged;
 use crate::ops::add::add;
 use crate::ops::concat::concat;
 use crate::ops::pool::mean_pool;
@@ -33,12 +36,13 @@ pub struct MidiEncoder {
     linear: Linear,
     norm: LayerNorm,
     injector: Option<Injector>,
-    blocks: Vec<Block>,
+    stack: Stack,
     last: LayerNorm,
     onset: Onset,
     d: usize,
-    max_notes: usize,
-    /// Sinusoids of every index [max_notes, d], on the device that asked last.
+    /// Most rows of a sample: notes, or rows of a descriptor in their place.
+    max_rows: usize,
+    /// Sinusoids of every index [max_rows, d], on the device that asked last.
     indices: Mutex<Option<Tensor>>,
     /// Their frequencies `[d/2]`, which onsets are multiplied by.
     frequencies: Mirrored<f32>,
@@ -46,7 +50,7 @@ pub struct MidiEncoder {
 
 impl MidiEncoder {
     /// Declares `midi.pitch`, `.vel`, `.dur`, `.lin`, `.norm`, `.inj`, `.layers.i`, `.final`.
-    pub fn new(b: &mut Builder, injection: Option<Injection>, spec: &ModelSpec) -> Self {
+    pub fn new(b: &mut Builder, arm: &Arm, spec: &ModelSpec) -> Self {
         let midi = &spec.midi;
         let d = midi.d;
         let block = BlockSpec { d, heads: midi.heads, ff: midi.ff, norm: Norm::Pre };
@@ -56,12 +60,12 @@ impl MidiEncoder {
             duration: Embedding::new(b, "midi.dur", BUCKETS, d / 4),
             linear: Linear::new(b, "midi.lin", d / 2 + 2 * (d / 4), d),
             norm: LayerNorm::new(b, "midi.norm", d),
-            injector: injection.map(|i| Injector::new(b, "midi.inj", i, d, midi.max_notes, spec)),
-            blocks: (0..midi.layers).map(|i| Block::new(b, &format!("midi.layers.{i}"), block)).collect(),
+            injector: arm.midi.map(|i| Injector::new(b, "midi.inj", i, (d, midi.layers), spec)),
+            stack: Stack::new(b, "midi.layers", midi.layers, block, experts(arm, Side::Midi)),
             last: LayerNorm::new(b, "midi.final", d),
             onset: midi.onset,
             d,
-            max_notes: midi.max_notes,
+            max_rows: midi.max_notes.max(spec.audio.descriptor_frames),
             indices: Mutex::default(),
             frequencies: (0..d.div_ceil(2)).map(|i| frequency(2 * i, d) as f32).collect(),
         }
@@ -74,26 +78,26 @@ impl MidiEncoder {
         let joined = concat(cx.tape, &[&pitch, &velocity, &duration])?;
         let mut x = self.norm.apply(cx, &self.linear.apply(cx, &joined)?)?;
         let mut rows = batch.rows.clone();
+        let mut modulation = None;
         if let Some(injector) = &self.injector {
-            let descriptor = batch
-                .descriptor
-                .as_ref()
-                .ok_or_else(|| Error::op("MIDI encoder", "descriptor", "the descriptor the arm injects", "none"))?;
-            (x, rows) = injector.apply(cx, &x, &rows, descriptor, &batch.rows)?;
+            let given = injector.given("MIDI encoder", &batch.descriptor)?;
+            let descriptor = injector.descriptor(cx, given)?;
+            Injected { x, rows, modulation } = injector.apply(cx, &x, &rows, &descriptor, &given.1)?;
         }
-        x = self.add_positions(cx, batch, &x)?;
-        for (i, block) in self.blocks.iter().enumerate() {
-            x = block.apply(cx, &x, &rows)?;
-            cx.probe(&format!("midi.layers.{i}"), &x);
-        }
+        x = self.add_positions(cx, batch, &x, &rows)?;
+        x = self.stack.apply(cx, &x, &rows, modulation.as_ref())?;
         self.last.apply(cx, &mean_pool(cx.tape, &x, &rows)?)
     }
 
-    /// x plus sinusoidal positions.
-    fn add_positions(&self, cx: &Context, batch: &MidiBatch, x: &Var) -> Result<Var> {
+    /// x plus sinusoidal positions of the rows of every sample: by their index, or by the onsets of notes.
+    fn add_positions(&self, cx: &Context, batch: &MidiBatch, x: &Var, rows: &Ragged) -> Result<Var> {
+        if self.onset == Onset::Seconds && *rows != batch.rows {
+            let got = "rows of a descriptor of audio in their place";
+            return Err(Error::op("MIDI encoder", "midi.onset=seconds", "notes, which have onsets", got));
+        }
         let device = x.value().device();
         if device.is_cpu() {
-            return add(cx.tape, x, &self.positions(batch, x));
+            return add(cx.tape, x, &self.positions(batch, x, rows));
         }
         if self.onset == Onset::Seconds {
             return add_sinusoids(cx.tape, x, &batch.onset, &self.frequencies, ONSET_UNIT);
@@ -102,17 +106,17 @@ impl MidiEncoder {
         let table = match indices.take().filter(|t| t.device() == device && t.dtype() == x.dtype()) {
             Some(known) => known,
             None => {
-                let values: Vec<f64> = (0..self.max_notes).flat_map(|i| sinusoid(i as f64, self.d)).collect();
-                Tensor::from_f64(&[self.max_notes, self.d], &values, DType::F32).to_device(device, x.dtype())?
+                let values: Vec<f64> = (0..self.max_rows).flat_map(|i| sinusoid(i as f64, self.d)).collect();
+                Tensor::from_f64(&[self.max_rows, self.d], &values, DType::F32).to_device(device, x.dtype())?
             }
         };
         let table = Var::constant(indices.insert(table).clone());
-        add_positions(cx.tape, x, &table, &batch.rows)
+        add_positions(cx.tape, x, &table, rows)
     }
 
-    /// Sinusoidal positions of every note [ΣN, d].
-    fn positions(&self, batch: &MidiBatch, like: &Var) -> Var {
-        let index = (0..batch.rows.batch()).flat_map(|b| 0..batch.rows.length(b));
+    /// Sinusoidal positions of every row [ΣT, d].
+    fn positions(&self, batch: &MidiBatch, like: &Var, rows: &Ragged) -> Var {
+        let index = (0..rows.batch()).flat_map(|b| 0..rows.length(b));
         let positions: Vec<f64> = match self.onset {
             Onset::Index => index.map(|i| i as f64).collect(),
             Onset::Seconds => batch.onset.iter().map(|&t| f64::from(t) / ONSET_UNIT).collect(),

@@ -1,5 +1,7 @@
 //! Sizes and choices of the model, apart from the arm (paper, tables 15–18; spec "Shapes and model").
 
+use super::film::Pool;
+use super::third_tower::TowerSpec;
 use crate::config::Config;
 use crate::nn::Norm;
 
@@ -85,12 +87,16 @@ pub struct ModelSpec {
     pub inject_heads: usize,
     /// Residual and LayerNorm around injecting attention; `false`: eq. 8–9 literally.
     pub inject_residual: bool,
+    /// How FiLM pools the descriptor.
+    pub film: Pool,
+    /// The third tower.
+    pub tower: TowerSpec,
 }
 
 impl ModelSpec {
     /// From a resolved configuration.
     pub fn from_config(config: &Config) -> Self {
-        let (a, m) = (&config.model.audio, &config.model.midi);
+        let (a, m, t) = (&config.model.audio, &config.model.midi, &config.tower);
         ModelSpec {
             audio: AudioSpec {
                 cnn: a.cnn,
@@ -115,6 +121,8 @@ impl ModelSpec {
             head: HeadSpec { hidden: config.model.head.hidden, out: config.model.head.out },
             inject_heads: config.inject.heads,
             inject_residual: config.inject.residual,
+            film: config.film.pool,
+            tower: TowerSpec { d: t.d, heads: t.heads, layers: t.layers, ff: t.ff },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One Transformer block: self-attention and a GELU feed-forward network, with residual connections.
+//! One Transformer block: self-attention and a feed-forward network, with residual connections.
 
 use super::{Builder, Context, LayerNorm, Linear, MultiHead};
 use crate::error::Result;
@@ -31,27 +31,68 @@ pub struct BlockSpec {
     pub norm: Norm,
 }
 
+/// What a block does to every row by itself.
+pub trait FeedForward: Send + Sync {
+    /// x [ΣT, d] → [ΣT, d].
+    fn apply(&self, cx: &Context, x: &Var, rows: &Ragged) -> Result<Var>;
+}
+
+/// l2(dropout(GELU(l1(x)))): the feed-forward network of most blocks.
+pub struct Dense {
+    layers: [Linear; 2],
+    /// Random site of the dropout between them.
+    site: u64,
+}
+
+impl Dense {
+    /// Declares `name.l1`, `name.l2` of a network of width `ff`; `site` is the random site of its dropout.
+    fn new(b: &mut Builder, name: &str, d: usize, ff: usize, site: u64) -> Self {
+        Dense {
+            layers: [Linear::new(b, &format!("{name}.l1"), d, ff), Linear::new(b, &format!("{name}.l2"), ff, d)],
+            site,
+        }
+    }
+}
+
+impl FeedForward for Dense {
+    fn apply(&self, cx: &Context, x: &Var, _: &Ragged) -> Result<Var> {
+        let hidden = gelu(cx.tape, &self.layers[0].apply(cx, x)?)?;
+        self.layers[1].apply(cx, &dropout(cx.tape, &hidden, cx.dropout(self.site))?)
+    }
+}
+
 /// Self-attention and feed-forward network. Dropout stands where PyTorch's layer has it: on attention weights, inside the
 /// feed-forward network and on both branches.
 pub struct Block {
     attention: MultiHead,
     norms: [LayerNorm; 2],
-    feed: [Linear; 2],
+    feed: Box<dyn FeedForward>,
     norm: Norm,
-    /// Random sites: attention branch, inside the feed-forward network, feed-forward branch.
-    sites: [u64; 3],
+    /// Random sites: attention branch, feed-forward branch.
+    sites: [u64; 2],
 }
 
 impl Block {
     /// Declares `name.att`, `name.n1`, `name.n2`, `name.ffn.l1`, `name.ffn.l2`.
     pub fn new(b: &mut Builder, name: &str, spec: BlockSpec) -> Self {
-        let BlockSpec { d, heads, ff, norm } = spec;
+        Self::with(b, name, spec, |b, ffn, site| Box::new(Dense::new(b, ffn, spec.d, spec.ff, site)))
+    }
+
+    /// A block whose feed-forward network is what `feed` makes of the name `name.ffn` and the random site of its dropout.
+    pub fn with(
+        b: &mut Builder,
+        name: &str,
+        spec: BlockSpec,
+        feed: impl FnOnce(&mut Builder, &str, u64) -> Box<dyn FeedForward>,
+    ) -> Self {
+        let BlockSpec { d, heads, norm, .. } = spec;
+        let site = |part: &str| site(&format!("dropout.{name}.{part}"));
         Block {
             attention: MultiHead::new(b, &format!("{name}.att"), d, heads, true),
             norms: [1, 2].map(|i| LayerNorm::new(b, &format!("{name}.n{i}"), d)),
-            feed: [Linear::new(b, &format!("{name}.ffn.l1"), d, ff), Linear::new(b, &format!("{name}.ffn.l2"), ff, d)],
+            feed: feed(b, &format!("{name}.ffn"), site("ffn")),
             norm,
-            sites: ["branch.att", "ffn", "branch.ffn"].map(|part| site(&format!("dropout.{name}.{part}"))),
+            sites: ["branch.att", "branch.ffn"].map(site),
         }
     }
 
@@ -61,11 +102,11 @@ impl Block {
         match self.norm {
             Norm::Post => {
                 let x = n1.apply_sum(cx, &self.attend(cx, x, rows)?, x)?;
-                n2.apply_sum(cx, &self.feed_forward(cx, &x)?, &x)
+                n2.apply_sum(cx, &self.feed_forward(cx, &x, rows)?, &x)
             }
             Norm::Pre => {
                 let x = add(cx.tape, x, &self.attend(cx, &n1.apply(cx, x)?, rows)?)?;
-                add(cx.tape, &x, &self.feed_forward(cx, &n2.apply(cx, &x)?)?)
+                add(cx.tape, &x, &self.feed_forward(cx, &n2.apply(cx, &x)?, rows)?)
             }
         }
     }
@@ -75,9 +116,7 @@ impl Block {
         dropout(cx.tape, &y, cx.dropout(self.sites[0]))
     }
 
-    fn feed_forward(&self, cx: &Context, x: &Var) -> Result<Var> {
-        let hidden = gelu(cx.tape, &self.feed[0].apply(cx, x)?)?;
-        let hidden = dropout(cx.tape, &hidden, cx.dropout(self.sites[1]))?;
-        dropout(cx.tape, &self.feed[1].apply(cx, &hidden)?, cx.dropout(self.sites[2]))
+    fn feed_forward(&self, cx: &Context, x: &Var, rows: &Ragged) -> Result<Var> {
+        dropout(cx.tape, &self.feed.apply(cx, x, rows)?, cx.dropout(self.sites[1]))
     }
 }

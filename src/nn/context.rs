@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::{BufferId, ParamId, Parameters};
 use crate::device::{Device, Mirrored};
 use crate::error::{Error, Result};
+use crate::loss::Term;
 use crate::ops::batchnorm::BatchStatistics;
 use crate::ops::dropout::{Dropout, counter};
 use crate::tape::{Tape, Var};
@@ -37,6 +38,8 @@ pub struct Context<'a> {
     /// Where the step's dropout masks start to be counted.
     counter: Mirrored<u64>,
     statistics: RefCell<Vec<(BufferId, BufferId, BatchStatistics)>>,
+    /// Terms of the loss that layers found.
+    terms: RefCell<Vec<(Term, Var)>>,
     probes: Option<RefCell<BTreeMap<String, Tensor>>>,
 }
 
@@ -48,7 +51,8 @@ impl<'a> Context<'a> {
             Mode::Train { step, .. } => vec![counter(step)].into(),
             Mode::Eval => Mirrored::from(Vec::new()),
         };
-        Context { tape, parameters, vars, mode, counter, statistics: RefCell::default(), probes: None }
+        let (statistics, terms) = (RefCell::default(), RefCell::default());
+        Context { tape, parameters, vars, mode, counter, statistics, terms, probes: None }
     }
 
     /// Counts dropout masks from here instead of from the mode's step: memory of a device that changes from step to step.
@@ -99,6 +103,16 @@ impl<'a> Context<'a> {
     /// Notes a batch's statistics for the running ones.
     pub fn observe(&self, mean: BufferId, variance: BufferId, statistics: BatchStatistics) {
         self.statistics.borrow_mut().push((mean, variance, statistics));
+    }
+
+    /// Adds a term to the loss of this pass.
+    pub fn add_term(&self, term: Term, value: Var) {
+        self.terms.borrow_mut().push((term, value));
+    }
+
+    /// The terms that layers added so far, in their order; none are left.
+    pub fn take_terms(&self) -> Vec<(Term, Var)> {
+        self.terms.take()
     }
 
     /// Shows an intermediate value to whoever asked for [`Context::probing`].

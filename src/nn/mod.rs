@@ -10,7 +10,7 @@ mod layers;
 mod parameters;
 
 pub use attention::MultiHead;
-pub use block::{Block, BlockSpec, Norm};
+pub use block::{Block, BlockSpec, FeedForward, Norm};
 pub use context::{Context, Mode};
 pub use gradients::FlatGradients;
 pub use layers::{BatchNorm, Embedding, LayerNorm, Linear};

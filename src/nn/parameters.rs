@@ -12,7 +12,7 @@ use crate::train::tensor_file::{NamedTensor, TensorFile};
 use crate::with_real;
 
 /// How a parameter starts (PyTorch's layer defaults, spec "Initialisation").
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Init {
     /// Uniform in ±bound.
     Uniform(f64),
@@ -20,6 +20,8 @@ pub enum Init {
     Normal(f64),
     /// One value everywhere.
     Constant(f64),
+    /// What the function says of each element's index.
+    By(fn(usize) -> f64),
 }
 
 impl Init {
@@ -110,11 +112,12 @@ impl Builder {
             let mut flat = PoolVec::<F>::uninit(self.len);
             for entry in &self.entries {
                 let mut stream = Philox::new(seed, site(&format!("init.{}", entry.name))).stream(0);
-                for x in &mut flat[entry.offset..entry.offset + entry.len()] {
+                for (i, x) in flat[entry.offset..entry.offset + entry.len()].iter_mut().enumerate() {
                     *x = F::of(match entry.init {
                         Init::Uniform(bound) => bound * (2.0 * stream.uniform_f64() - 1.0),
                         Init::Normal(sd) => sd * stream.normal(),
                         Init::Constant(value) => value,
+                        Init::By(value) => value(i),
                     });
                 }
             }

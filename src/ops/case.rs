@@ -216,12 +216,17 @@ pub fn all_cases() -> Vec<Case> {
         conv_block::cases(),
         dropout::cases(),
         embedding::cases(),
+        film::cases(),
         interpolate::cases(),
         layernorm::cases(),
         linear::cases(),
+        moe::cases(),
         pool::cases(),
         positions::cases(),
+        temporal::cases(),
+        triplet::cases(),
         vicreg::cases(),
+        weighted_sum::cases(),
     ]
     .into_iter()
     .flatten()

@@ -1,5 +1,6 @@
 //! Linear interpolation in time (align_corners = false): output t of n reads at s = max((t + ½)·T/n − ½, 0) of T input rows,
-//! `y[t] = (1 − w)·x[⌊s⌋] + w·x[min(⌊s⌋ + 1, T − 1)]`, `w = s − ⌊s⌋`. The gradient is the transposed map.
+//! `y[t] = (1 − w)·x[⌊s⌋] + w·x[min(⌊s⌋ + 1, T − 1)]`, `w = s − ⌊s⌋`. The gradient is the transposed map. Rows that only fill up
+//! (of no sample) become 0 and have gradient 0.
 
 use super::{Case, Input, Ragged, rowwise};
 use crate::device::{PoolVec, Real, kernels};
@@ -18,9 +19,9 @@ fn taps(t: usize, n: usize, length: usize) -> (usize, usize, f64) {
 /// Stretches every sample from its length in `from` to its length in `to`: [ΣT, d] → [Σn, d].
 pub fn interpolate(tape: &Tape, x: &Var, from: &Ragged, to: &Ragged) -> Result<Var> {
     let d = x.value().cols();
-    let fits = from.batch() == to.batch() && (0..from.batch()).all(|b| from.length(b) > 0 || to.length(b) == 0);
+    let fits = from.samples() == to.samples() && (0..from.samples()).all(|b| from.length(b) > 0 || to.length(b) == 0);
     if x.shape() != [from.total(), d] || !fits {
-        let got = format!("{:?} in {} samples to {}", x.shape(), from.batch(), to.batch());
+        let got = format!("{:?} in {} samples to {}", x.shape(), from.samples(), to.samples());
         return Err(Error::op("interpolate", "x", format!("[{}, {d}], no empty sample", from.total()), got));
     }
     if !x.value().device().is_cpu() {
@@ -29,7 +30,8 @@ pub fn interpolate(tape: &Tape, x: &Var, from: &Ragged, to: &Ragged) -> Result<V
     let value = with_real!(x.dtype(), F => {
         let source = x.value().as_slice::<F>();
         let mut y = PoolVec::<F>::uninit(to.total() * d);
-        for b in 0..to.batch() {
+        y[to.end() * d..].fill(F::ZERO);
+        for b in 0..to.samples() {
             let first = from.range(b).start;
             for t in 0..to.length(b) {
                 let (low, high, w) = taps(t, to.length(b), from.length(b));
@@ -46,7 +48,7 @@ pub fn interpolate(tape: &Tape, x: &Var, from: &Ragged, to: &Ragged) -> Result<V
         Ok(vec![Some(with_real!(dy.dtype(), F => {
             let dy = dy.as_slice::<F>();
             let mut dx = PoolVec::<F>::zeros(from.total() * d);
-            for b in 0..to.batch() {
+            for b in 0..to.samples() {
                 let first = from.range(b).start;
                 for t in 0..to.length(b) {
                     let (low, high, w) = taps(t, to.length(b), from.length(b));
@@ -64,12 +66,11 @@ pub fn interpolate(tape: &Tape, x: &Var, from: &Ragged, to: &Ragged) -> Result<V
 
 fn launch(tape: &Tape, x: &Var, from: &Ragged, to: &Ragged) -> Result<Var> {
     // Kernels compute source places as 32-bit fractions.
-    let fits = |b| (2 * to.length(b) as u64 + 3) * (2 * from.length(b) as u64 + 3) < 1 << 31;
-    if !(0..from.batch()).all(fits) {
+    if (2 * to.longest() as u64 + 3) * (2 * from.longest() as u64 + 3) >= 1 << 31 {
         let got = format!("{} to {}", from.longest(), to.longest());
         return Err(Error::op("interpolate", "lengths", "a product below 2²⁹", got));
     }
-    let (batch, d) = (from.batch() as i32, x.value().cols());
+    let (batch, d) = (from.samples() as i32, x.value().cols());
     let (rows_from, rows_to) = (from.total(), to.total());
     let device = x.value().device().clone();
     let (from, to) = (from.on(&device)?, to.on(&device)?);
@@ -93,9 +94,17 @@ fn launch(tape: &Tape, x: &Var, from: &Ragged, to: &Ragged) -> Result<Var> {
 /// Configurations for the gradient suite.
 pub fn cases() -> Vec<Case> {
     let (from, to) = (Ragged::from_lengths([3, 1, 5]), Ragged::from_lengths([10, 2, 4]));
+    let (filled, short) = (Ragged::filled(&[3, 1, 4], 13), Ragged::uniform(3, 2));
+    let (short_too, filled_too) = (short.clone(), filled.clone());
     let (frames, stretched) = (Ragged::uniform(2, 47), Ragged::uniform(2, 600));
     vec![
         Case::new("interpolate", vec![Input::new(&[9, 2])], move |t, v| interpolate(t, &v[0], &from, &to)),
+        Case::new("interpolate to rows that fill up", vec![Input::new(&[6, 2])], move |t, v| {
+            interpolate(t, &v[0], &short, &filled)
+        }),
+        Case::new("interpolate from rows that fill up", vec![Input::new(&[13, 2])], move |t, v| {
+            interpolate(t, &v[0], &filled_too, &short_too)
+        }),
         Case::new("interpolate frames", vec![Input::new(&[94, 8])], move |t, v| {
             interpolate(t, &v[0], &frames, &stretched)
         }),

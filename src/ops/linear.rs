@@ -3,9 +3,11 @@
 //! dx = dy·W, dW = dyᵀ·x, db = Σ_rows dy.
 
 use super::activation::{gelu, gelu_gradient};
+use super::conv_block::kernel::{self, Lanes, Panels};
 use super::gemm::{View, dy_w, dyt_x, x_wt};
 use super::reduce::sum_rows;
 use super::{Case, Input, column_sums, for_rows};
+use crate::device::simd::vectorised;
 use crate::device::{DType, PoolVec, Real};
 use crate::error::{Error, Result};
 use crate::linalg::{Mat, MatMut, Threads, matmul};
@@ -36,23 +38,29 @@ pub fn linear(tape: &Tape, x: &Var, weight: &Var, bias: &Var) -> Result<Var> {
     let needs = [x.needs_grad(), weight.needs_grad(), bias.needs_grad()];
     Ok(tape.record(value, &[x, weight, bias], move |dy| {
         Ok(with_real!(dy.dtype(), F => {
-            let dy_rows = Mat::new(dy.as_slice::<F>(), rows, outputs);
             let dx = needs[0].then(|| {
-                let mut dx = PoolVec::<F>::uninit(rows * inputs);
-                let w = Mat::new(wv.as_slice::<F>(), outputs, inputs);
-                matmul(MatMut::new(&mut dx, rows, inputs), false, F::ONE, dy_rows, w, Threads::All);
-                Tensor::from_pool(xv.shape(), dx)
+                let w = wv.as_slice::<F>();
+                let panels = Panels::pack(outputs, inputs, |o, i| w[o * inputs + i]);
+                Tensor::from_pool(xv.shape(), product(dy, &panels, inputs, None))
             });
             let dw = needs[1].then(|| {
                 let mut dw = PoolVec::<F>::uninit(outputs * inputs);
                 let x = Mat::new(xv.as_slice::<F>(), rows, inputs);
-                matmul(MatMut::new(&mut dw, outputs, inputs), false, F::ONE, dy_rows.t(), x, Threads::All);
+                let dy = Mat::new(dy.as_slice::<F>(), rows, outputs);
+                matmul(MatMut::new(&mut dw, outputs, inputs), false, F::ONE, dy.t(), x, Threads::All);
                 Tensor::from_pool(&[outputs, inputs], dw)
             });
             let db = needs[2].then(|| Tensor::from_pool(&[outputs], column_sums(dy.as_slice::<F>(), outputs)));
             vec![dx, dw, db]
         }))
     }))
+}
+
+/// y = x·Wᵀ, without a bias.
+pub fn linear_unbiased(tape: &Tape, x: &Var, weight: &Var) -> Result<Var> {
+    let (device, outputs) = (weight.value().device(), weight.value().rows());
+    let dtype = if device.is_cpu() { weight.dtype() } else { DType::F32 };
+    linear(tape, x, weight, &Var::constant(Tensor::zeros_on(device, &[outputs], dtype)?))
 }
 
 /// GELU(x·Wᵀ + b): on a GPU the product's own epilogue.
@@ -96,14 +104,33 @@ impl DeviceBackward {
     }
 }
 
-fn forward<F: Real>(shape: &[usize], x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
-    let (rows, inputs, outputs) = (x.rows(), x.cols(), bias.len());
-    let mut y = PoolVec::<F>::uninit(rows * outputs);
-    let bias = bias.as_slice::<F>();
-    for_rows(&mut y, outputs, |_, block| block.chunks_exact_mut(outputs).for_each(|row| row.copy_from_slice(bias)));
-    let (x, w) = (Mat::new(x.as_slice(), rows, inputs), Mat::new(weight.as_slice(), outputs, inputs));
-    matmul(MatMut::new(&mut y, rows, outputs), true, F::ONE, x, w.t(), Threads::All);
-    Tensor::from_pool(shape, y)
+fn forward<F: Lanes>(shape: &[usize], x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+    let (inputs, outputs) = (x.cols(), bias.len());
+    let (w, bias) = (weight.as_slice::<F>(), bias.as_slice::<F>());
+    let panels = Panels::pack(inputs, outputs, |i, o| w[o * inputs + i]);
+    Tensor::from_pool(shape, product(x, &panels, outputs, Some(bias)))
+}
+
+/// x·B, plus `bias` in each row: block by block, so that rows are still in the cache when `bias` is added.
+fn product<F: Lanes>(x: &Tensor, b: &Panels<F>, outputs: usize, bias: Option<&[F]>) -> PoolVec<F> {
+    let (x_rows, inputs, x) = (x.rows(), x.cols(), x.as_slice::<F>());
+    let mut y = PoolVec::<F>::uninit(x_rows * outputs);
+    for_rows(&mut y, outputs, |first, block| {
+        let rows = block.len() / outputs;
+        kernel::product(
+            kernel::View { data: &x[first * inputs..], rows, cols: inputs, row: inputs },
+            b,
+            0,
+            block,
+            outputs,
+        );
+        if let Some(bias) = bias {
+            vectorised!(|| for row in block.chunks_exact_mut(outputs) {
+                row.iter_mut().zip(bias).for_each(|(y, &b)| *y += b);
+            });
+        }
+    });
+    y
 }
 
 /// Configurations for the gradient suite.
@@ -119,5 +146,8 @@ pub fn cases() -> Vec<Case> {
         let name = format!("linear with gelu {rows} rows of {inputs} to {outputs}");
         Case::new(name, sized(rows, inputs, outputs), |t, v| linear_gelu(t, &v[0], &v[1], &v[2]))
     });
-    plain.into_iter().chain(activated).collect()
+    let unbiased = Case::new("linear without bias", vec![Input::new(&[5, 3]), Input::new(&[4, 3])], |t, v| {
+        linear_unbiased(t, &v[0], &v[1])
+    });
+    plain.into_iter().chain(activated).chain([unbiased]).collect()
 }

@@ -18,13 +18,18 @@ pub mod concat;
 pub mod conv_block;
 pub mod dropout;
 pub mod embedding;
+pub mod film;
 pub mod gemm;
 pub mod interpolate;
 pub mod layernorm;
 pub mod linear;
+pub mod moe;
 pub mod pool;
 pub mod positions;
+pub mod temporal;
+pub mod triplet;
 pub mod vicreg;
+pub mod weighted_sum;
 
 pub use case::{Case, Input, all_cases};
 pub(crate) use parallel::{column_sums, elementwise, for_rows, parallel_map, parallel_zip, rowwise};

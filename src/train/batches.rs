@@ -5,15 +5,18 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::arms::{Arm, Descriptor};
+use super::controls::{self, Turn};
+use crate::arms::{Arm, Injection};
+use crate::data::augment::{Augmenter, Sample};
 use crate::data::note::Note;
 use crate::data::segments::{Dataset, Segment, WINDOW_SAMPLES};
-use crate::descriptors::a4::a4;
-use crate::descriptors::d4::d4;
 use crate::descriptors::duration::duration_bucket;
 use crate::descriptors::stft::Padding;
+use crate::descriptors::{Descriptor, Domain, Source};
 use crate::device::PoolVec;
 use crate::error::{Error, Result};
+use crate::eval::condition::Condition;
+use crate::loss::Side;
 use crate::model::{AudioBatch, MidiBatch};
 use crate::ops::Ragged;
 use crate::random::{Philox, site};
@@ -24,23 +27,38 @@ const ORDER: u64 = site("train.order");
 /// Batches each worker keeps ready.
 const AHEAD: usize = 2;
 
-/// Descriptors by performance and start of the window (its bits).
-type DescriptorMemo = HashMap<(u32, u64), Arc<[f32]>>;
+/// Descriptors by name, performance and start of the window (its bits).
+type DescriptorMemo = HashMap<(&'static str, u32, u64), Arc<[f32]>>;
 
 /// Makes the inputs of one arm from a data set's segments.
 pub struct Assembler {
     dataset: Arc<Dataset>,
-    arm: &'static Arm,
+    arm: Arm,
     padding: Padding,
     max_notes: usize,
-    /// Audio descriptors made so far: 6 KB a segment, and each costs more than reading its audio.
+    /// What is changed for an evaluation.
+    condition: Condition,
+    /// What is changed for training.
+    augmenter: Option<Augmenter>,
+    /// Descriptors of audio made so far: 6 KB a segment, and each costs more than reading its audio.
     descriptors: Mutex<DescriptorMemo>,
 }
 
 impl Assembler {
     /// Inputs for `arm`; `padding` of the spectrogram, at most `max_notes` notes a segment.
-    pub fn new(dataset: Arc<Dataset>, arm: &'static Arm, padding: Padding, max_notes: usize) -> Self {
-        Assembler { dataset, arm, padding, max_notes, descriptors: Mutex::default() }
+    pub fn new(dataset: Arc<Dataset>, arm: Arm, padding: Padding, max_notes: usize) -> Self {
+        let (condition, augmenter, descriptors) = (Condition::Clean, None, Mutex::default());
+        Assembler { dataset, arm, padding, max_notes, condition, augmenter, descriptors }
+    }
+
+    /// The same with training batches changed by `augmenter`.
+    pub fn augmented(self, augmenter: Option<Augmenter>) -> Self {
+        Assembler { augmenter, ..self }
+    }
+
+    /// The same inputs as they are under `condition`.
+    pub fn under(&self, condition: Condition) -> Self {
+        Assembler { condition, ..Self::new(self.dataset.clone(), self.arm.clone(), self.padding, self.max_notes) }
     }
 
     /// The data the segments are of.
@@ -48,75 +66,99 @@ impl Assembler {
         &self.dataset
     }
 
-    /// Recordings [B, 96000, 1] with the arm's audio descriptor.
-    pub fn audio(&self, segments: &[Segment]) -> AudioBatch {
+    /// Recordings [B, 96000, 1] and notes of the segments, with what the arm injects: both sides are read whatever is asked of
+    /// the batch, as a descriptor of one may enter the encoder of the other.
+    pub fn batch(&self, segments: Vec<Segment>, turn: Turn) -> Batch {
         let mut samples = PoolVec::<f32>::uninit(segments.len() * WINDOW_SAMPLES);
-        let mut features = Vec::new();
-        for (segment, out) in segments.iter().zip(samples.chunks_exact_mut(WINDOW_SAMPLES)) {
-            out.copy_from_slice(&self.dataset.audio(segment));
-            if let Some(injection) = self.arm.audio {
-                features.push(self.audio_descriptor(injection.descriptor, segment, out));
-            }
+        let mut notes = Vec::with_capacity(segments.len());
+        for (i, (segment, out)) in segments.iter().zip(samples.chunks_exact_mut(WINDOW_SAMPLES)).enumerate() {
+            let Sample { audio, notes: mut own } = self.read(segment, i, turn);
+            out.copy_from_slice(&audio);
+            own.truncate(self.max_notes);
+            notes.push(own);
         }
-        let descriptor = self.arm.audio.map(|injection| {
-            let dims = injection.descriptor.dims();
-            let rows = Ragged::from_lengths(features.iter().map(|f| f.len() / dims));
-            (Tensor::from_slice(&[rows.total(), dims], &features.concat()), rows)
-        });
-        AudioBatch { samples: Tensor::from_pool(&[segments.len(), WINDOW_SAMPLES, 1], samples), descriptor }
+        let made = Made { segments: &segments, samples: &samples, notes: &notes, turn };
+        let [for_audio, for_midi] = [(Side::Audio, self.arm.audio), (Side::Midi, self.arm.midi)]
+            .map(|(side, injection)| injection.map(|injection| self.injected(injection, side, &made)));
+        let midi = packed(&notes, for_midi);
+        let samples = Tensor::from_pool(&[segments.len(), WINDOW_SAMPLES, 1], samples);
+        Batch { segments, audio: AudioBatch { samples, descriptor: for_audio }, midi }
     }
 
-    fn audio_descriptor(&self, descriptor: Descriptor, segment: &Segment, samples: &[f32]) -> Arc<[f32]> {
-        let key = (segment.performance, segment.start.to_bits());
+    /// What is heard and played of a segment, the `index`-th of its batch.
+    fn read(&self, segment: &Segment, index: usize, turn: Turn) -> Sample {
+        match (&self.augmenter, turn) {
+            (Some(augmenter), Turn::Training { step, .. }) => augmenter.sample(&self.dataset, segment, step, index),
+            _ => Sample {
+                audio: self.condition.audio(&self.dataset, segment),
+                notes: self.condition.notes(&self.dataset, segment),
+            },
+        }
+    }
+
+    /// What is injected into the encoder of one side, and its rows per sample.
+    fn injected(&self, injection: Injection, side: Side, made: &Made) -> (Tensor, Ragged) {
+        let (descriptor, dims) = (injection.descriptor, injection.descriptor.raw_dims());
+        let recordings = made.samples.chunks_exact(WINDOW_SAMPLES);
+        // What is drawn anew each step is described anew each step.
+        let anew = self.augmenter.is_some() && matches!(made.turn, Turn::Training { .. });
+        let mut features: Vec<Arc<[f32]>> = match descriptor.domain() {
+            Domain::Audio => {
+                let each = made.segments.iter().zip(recordings);
+                each.map(|(segment, samples)| self.of_audio(descriptor, segment, samples, anew)).collect()
+            }
+            Domain::Midi => made.notes.iter().map(|notes| descriptor.compute(Source::midi(notes)).into()).collect(),
+        };
+        if let Some(control) = self.arm.control {
+            features = controls::replaced(control, side, &features, dims, made.segments, made.turn);
+        }
+        let rows = Ragged::from_lengths(features.iter().map(|f| f.len() / dims));
+        (Tensor::from_slice(&[rows.total(), dims], &features.concat()), rows)
+    }
+
+    fn of_audio(
+        &self,
+        descriptor: &'static dyn Descriptor,
+        segment: &Segment,
+        samples: &[f32],
+        anew: bool,
+    ) -> Arc<[f32]> {
+        let compute = || descriptor.compute(Source::audio(samples, self.padding)).into();
+        if anew || descriptor.raw_dims() != descriptor.dims() {
+            // What a trained front end reads is a whole spectrogram, 0.8 MB.
+            return compute();
+        }
+        let key = (descriptor.name(), segment.performance, segment.start.to_bits());
         let lock = || self.descriptors.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(known) = lock().get(&key) {
             return known.clone();
         }
-        let made: Arc<[f32]> = match descriptor {
-            Descriptor::A4 => a4(samples, self.padding).into(),
-            Descriptor::D4 => unreachable!("D4 is not a descriptor of audio: the catalogue pairs it with MIDI"),
-        };
+        let made: Arc<[f32]> = compute();
         lock().insert(key, made.clone());
         made
     }
-
-    /// Notes of the segments, packed, with the arm's MIDI descriptor.
-    pub fn midi(&self, segments: &[Segment]) -> MidiBatch {
-        let notes: Vec<Vec<Note>> = segments
-            .iter()
-            .map(|segment| {
-                let mut notes = self.dataset.notes(segment);
-                notes.truncate(self.max_notes);
-                notes
-            })
-            .collect();
-        self.notes(&notes)
-    }
-
-    /// Notes of samples, each by onset then pitch with onsets from the start of its window, packed.
-    pub fn notes(&self, samples: &[Vec<Note>]) -> MidiBatch {
-        let all = || samples.iter().flatten();
-        let rows = Ragged::from_lengths(samples.iter().map(Vec::len));
-        let descriptor = self.arm.midi.map(|injection| {
-            let features: Vec<f32> = match injection.descriptor {
-                Descriptor::D4 => samples.iter().flat_map(|notes| d4(&pitches(notes))).collect(),
-                Descriptor::A4 => unreachable!("A4 is not a descriptor of MIDI: the catalogue pairs it with audio"),
-            };
-            Tensor::from_slice(&[rows.total(), injection.descriptor.dims()], &features)
-        });
-        MidiBatch {
-            rows,
-            pitch: all().map(|n| n.pitch.into()).collect(),
-            velocity: all().map(|n| n.velocity.into()).collect(),
-            duration: all().map(|n| duration_bucket(n.duration as f32).into()).collect(),
-            onset: all().map(|n| n.onset as f32).collect(),
-            descriptor,
-        }
-    }
 }
 
-fn pitches(notes: &[Note]) -> Vec<u8> {
-    notes.iter().map(|n| n.pitch).collect()
+/// What a batch is made of.
+struct Made<'a> {
+    segments: &'a [Segment],
+    /// Of all segments, one after the other.
+    samples: &'a [f32],
+    notes: &'a [Vec<Note>],
+    turn: Turn,
+}
+
+/// Notes of samples, each by onset then pitch with onsets from the start of its window, packed.
+fn packed(samples: &[Vec<Note>], descriptor: Option<(Tensor, Ragged)>) -> MidiBatch {
+    let all = || samples.iter().flatten();
+    MidiBatch {
+        rows: Ragged::from_lengths(samples.iter().map(Vec::len)),
+        pitch: all().map(|n| n.pitch.into()).collect(),
+        velocity: all().map(|n| n.velocity.into()).collect(),
+        duration: all().map(|n| duration_bucket(n.duration as f32).into()).collect(),
+        onset: all().map(|n| n.onset as f32).collect(),
+        descriptor,
+    }
 }
 
 /// Which segments each step trains on: a pure function of (seed, step).
@@ -124,6 +166,7 @@ fn pitches(notes: &[Note]) -> Vec<u8> {
 pub struct Order {
     segments: Arc<[Segment]>,
     batch: usize,
+    seed: u64,
     source: Philox,
 }
 
@@ -134,7 +177,7 @@ impl Order {
             let got = format!("{} in the train split", segments.len());
             return Err(Error::op("train", "segments", format!("at least batch={batch}"), got));
         }
-        Ok(Order { segments: segments.into(), batch, source: Philox::new(seed, ORDER) })
+        Ok(Order { segments: segments.into(), batch, seed, source: Philox::new(seed, ORDER) })
     }
 
     /// Whole batches in an epoch.
@@ -155,7 +198,7 @@ impl Order {
     }
 }
 
-/// One training batch.
+/// One batch.
 pub struct Batch {
     /// What it is made of, for messages.
     pub segments: Vec<Segment>,
@@ -180,9 +223,8 @@ impl Loader {
             let steps = (from + worker..to).step_by(workers);
             thread::spawn(move || {
                 for step in steps {
-                    let segments = order.segments(step);
-                    let batch = Batch { audio: assembler.audio(&segments), midi: assembler.midi(&segments), segments };
-                    if send.send(batch).is_err() {
+                    let turn = Turn::Training { seed: order.seed, step };
+                    if send.send(assembler.batch(order.segments(step), turn)).is_err() {
                         return;
                     }
                 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
 
+use crate::descriptors::Domain;
 use crate::device::{DType, Device, Memory, Mirrored};
 use crate::error::{Error, Result};
 use crate::model::{AudioBatch, MidiBatch};
@@ -55,37 +56,68 @@ impl Piece {
     }
 }
 
+/// The sizes of a descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Slot {
+    /// Rows of a sample; `None`: as many as it has notes.
+    frames: Option<usize>,
+    /// Numbers in a row.
+    dims: usize,
+}
+
+impl Slot {
+    fn of(domain: Domain, (values, rows): &(Tensor, Ragged)) -> Self {
+        let frames = match domain {
+            Domain::Audio => Some(rows.longest()),
+            Domain::Midi => None,
+        };
+        Slot { frames, dims: values.cols() }
+    }
+
+    /// Rows of a batch that holds `notes` rows of notes.
+    fn rows(self, batch: usize, notes: usize) -> usize {
+        self.frames.map_or(notes, |frames| batch * frames)
+    }
+}
+
 /// Sizes that all batches of a run share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Sizes {
     batch: usize,
     samples: usize,
-    /// Rows of a recording's descriptor, and its numbers a row; 0 where the arm has none.
-    frames: usize,
-    frame_dims: usize,
-    /// Numbers of a note's descriptor; 0 where the arm has none.
-    note_dims: usize,
+    /// Descriptors of the audio and of the MIDI encoder.
+    descriptors: [Option<Slot>; 2],
 }
 
 impl Sizes {
-    fn of(audio: &AudioBatch, midi: &MidiBatch) -> Self {
-        let batch = audio.samples.shape()[0];
-        let (frames, frame_dims) = audio.descriptor.as_ref().map_or((0, 0), |(x, rows)| (rows.longest(), x.cols()));
-        let note_dims = midi.descriptor.as_ref().map_or(0, Tensor::cols);
-        Sizes { batch, samples: audio.samples.len() / batch, frames, frame_dims, note_dims }
+    fn of(batch: (&AudioBatch, &MidiBatch), domains: [Option<Domain>; 2]) -> Self {
+        let [audio, midi] = descriptors(batch);
+        let [for_audio, for_midi] = domains;
+        let slot = |domain: Option<Domain>, given: Option<&(Tensor, Ragged)>| Some(Slot::of(domain?, given?));
+        let samples = &batch.0.samples;
+        let count = samples.shape()[0];
+        Sizes {
+            batch: count,
+            samples: samples.len() / count,
+            descriptors: [slot(for_audio, audio), slot(for_midi, midi)],
+        }
     }
+}
+
+/// The descriptors of a batch: of the audio encoder, of the MIDI encoder.
+fn descriptors<'a>((audio, midi): (&'a AudioBatch, &'a MidiBatch)) -> [Option<&'a (Tensor, Ragged)>; 2] {
+    [audio.descriptor.as_ref(), midi.descriptor.as_ref()]
 }
 
 /// Where things lie in the block.
 struct Layout {
     samples: Piece,
-    frames: Piece,
+    descriptors: [Piece; 2],
     offsets: Piece,
     pitch: Piece,
     velocity: Piece,
     duration: Piece,
     onset: Piece,
-    notes: Piece,
     counter: Piece,
     rates: Piece,
 }
@@ -93,7 +125,7 @@ struct Layout {
 impl Layout {
     /// For up to `most` rows of notes; also the size of the block.
     fn new(sizes: Sizes, most: usize, dtype: DType) -> (Self, usize) {
-        let Sizes { batch, samples, frames, frame_dims, note_dims } = sizes;
+        let Sizes { batch, samples, descriptors } = sizes;
         let (mut end, stored) = (0, dtype.bytes());
         let mut piece = |count: usize, bytes: usize| {
             let start = end;
@@ -102,13 +134,13 @@ impl Layout {
         };
         let layout = Layout {
             samples: piece(batch * samples, stored),
-            frames: piece(batch * frames * frame_dims, stored),
+            descriptors: descriptors
+                .map(|slot| piece(slot.map_or(0, |slot| slot.rows(batch, most) * slot.dims), stored)),
             offsets: piece(batch + 2, 4),
             pitch: piece(most, 4),
             velocity: piece(most, 4),
             duration: piece(most, 4),
             onset: piece(most, 4),
-            notes: piece(most * note_dims, stored),
             counter: piece(1, 8),
             rates: piece(RATES, 4),
         };
@@ -122,27 +154,33 @@ pub struct Inputs {
     layout: Layout,
     sizes: Sizes,
     dtype: DType,
+    domains: [Option<Domain>; 2],
     max_notes: usize,
-    /// Rows of the recordings' descriptors.
-    frame_rows: Ragged,
+    /// Rows of the descriptors; `None` where they are those of the notes.
+    frame_rows: [Option<Ragged>; 2],
 }
 
 impl Inputs {
     /// Room on `device` for batches like this one with up to `max_notes` notes a sample; activations are stored as `dtype`.
+    /// `domains` tells what the descriptors of the audio and of the MIDI encoder are of.
     pub fn new(
         device: &Device,
         dtype: DType,
-        (audio, midi): (&AudioBatch, &MidiBatch),
+        batch: (&AudioBatch, &MidiBatch),
+        domains: [Option<Domain>; 2],
         max_notes: usize,
     ) -> Result<Self> {
-        let sizes = Sizes::of(audio, midi);
+        let sizes = Sizes::of(batch, domains);
         let most = Bucket::of(&Ragged::uniform(sizes.batch, max_notes), max_notes).total;
         let (layout, bytes) = Layout::new(sizes, most, dtype);
-        let frame_rows = Ragged::uniform(sizes.batch, sizes.frames);
-        // Made now, so that it is not a step's.
-        frame_rows.on(device)?;
+        let uniform = |slot: Slot| slot.frames.map(|frames| Ragged::uniform(sizes.batch, frames));
+        let frame_rows = sizes.descriptors.map(|slot| slot.and_then(uniform));
+        for rows in frame_rows.iter().flatten() {
+            // Made now, so that it is not a step's.
+            rows.on(device)?;
+        }
         let block = Arc::new(Memory::uninit(device, bytes)?);
-        Ok(Inputs { block, layout, sizes, dtype, max_notes, frame_rows })
+        Ok(Inputs { block, layout, sizes, dtype, domains, max_notes, frame_rows })
     }
 
     /// Bytes of the block, a multiple of 256.
@@ -164,18 +202,28 @@ impl Inputs {
     pub fn fill(
         &self,
         bytes: &mut [u8],
-        (audio, midi): (&AudioBatch, &MidiBatch),
+        batch: (&AudioBatch, &MidiBatch),
         step: u64,
         rates: [f32; RATES],
     ) -> Result<()> {
-        if Sizes::of(audio, midi) != self.sizes || midi.rows.longest() > self.max_notes {
-            let got = format!("{:?}, notes up to {}", Sizes::of(audio, midi), midi.rows.longest());
+        let ((audio, midi), sizes) = (batch, Sizes::of(batch, self.domains));
+        if sizes != self.sizes || midi.rows.longest() > self.max_notes {
+            let got = format!("{sizes:?}, notes up to {}", midi.rows.longest());
             return Err(Error::op("inputs", "batch", format!("{:?}, up to {}", self.sizes, self.max_notes), got));
         }
         let (bucket, layout) = (self.bucket(midi), &self.layout);
         self.store(layout.samples.of(bytes), audio.samples.as_slice());
-        if let Some((frames, _)) = &audio.descriptor {
-            self.store(layout.frames.of(bytes), frames.as_slice());
+        for ((given, slot), piece) in descriptors(batch).into_iter().zip(sizes.descriptors).zip(layout.descriptors) {
+            let (Some((values, _)), Some(slot)) = (given, slot) else { continue };
+            let expected = slot.rows(sizes.batch, midi.rows.total());
+            if values.rows() != expected {
+                let got = values.rows().to_string();
+                return Err(Error::op("inputs", "rows of a descriptor", expected.to_string(), got));
+            }
+            let filled = slot.rows(sizes.batch, bucket.total) * slot.dims * self.dtype.bytes();
+            let (used, rest) = piece.of(bytes)[..filled].split_at_mut(values.len() * self.dtype.bytes());
+            self.store(used, values.as_slice());
+            rest.fill(0);
         }
         let offsets: &mut [u32] = bytemuck::cast_slice_mut(layout.offsets.of(bytes));
         for (b, offset) in offsets.iter_mut().enumerate().take(self.sizes.batch) {
@@ -189,12 +237,6 @@ impl Inputs {
             fill_up(piece.of(bytes), symbols, bucket.total);
         }
         fill_up(layout.onset.of(bytes), &midi.onset, bucket.total);
-        if let Some(notes) = &midi.descriptor {
-            let piece = layout.notes.of(bytes);
-            let (used, rest) = piece.split_at_mut(notes.len() * self.dtype.bytes());
-            self.store(used, notes.as_slice());
-            rest.fill(0);
-        }
         layout.counter.of(bytes).copy_from_slice(bytemuck::bytes_of(&counter(step)));
         layout.rates.of(bytes).copy_from_slice(bytemuck::bytes_of(&rates));
         Ok(())
@@ -218,15 +260,16 @@ impl Inputs {
 
     /// The batch of the given shapes as the block holds it.
     pub fn batch(&self, bucket: Bucket) -> Result<(AudioBatch, MidiBatch)> {
-        let Sizes { batch, samples, frames, frame_dims, note_dims } = self.sizes;
-        let layout = &self.layout;
-        let descriptor = match frame_dims {
-            0 => None,
-            dims => Some((self.tensor(layout.frames, &[batch * frames, dims])?, self.frame_rows.clone())),
-        };
-        let audio = AudioBatch { samples: self.tensor(layout.samples, &[batch, samples, 1])?, descriptor };
+        let (Sizes { batch, samples, descriptors }, layout) = (self.sizes, &self.layout);
         let Bucket { total, longest } = bucket;
         let rows = Ragged::placed(batch, total, longest, self.part(layout.offsets, usize::MAX)?);
+        let descriptor = |side: usize| -> Result<Option<(Tensor, Ragged)>> {
+            let Some(slot) = descriptors[side] else { return Ok(None) };
+            let values = self.tensor(layout.descriptors[side], &[slot.rows(batch, total), slot.dims])?;
+            Ok(Some((values, self.frame_rows[side].as_ref().unwrap_or(&rows).clone())))
+        };
+        let (samples, for_audio) = (self.tensor(layout.samples, &[batch, samples, 1])?, descriptor(0)?);
+        let for_midi = descriptor(1)?;
         let symbols = |piece| Ok(Mirrored::placed(vec![0u32; total], self.part(piece, total * 4)?));
         let midi = MidiBatch {
             rows,
@@ -234,12 +277,9 @@ impl Inputs {
             velocity: symbols(layout.velocity)?,
             duration: symbols(layout.duration)?,
             onset: Mirrored::placed(vec![0.0; total], self.part(layout.onset, total * 4)?),
-            descriptor: match note_dims {
-                0 => None,
-                dims => Some(self.tensor(layout.notes, &[total, dims])?),
-            },
+            descriptor: for_midi,
         };
-        Ok((audio, midi))
+        Ok((AudioBatch { samples, descriptor: for_audio }, midi))
     }
 
     /// Where the step's dropout masks start to be counted.

@@ -3,6 +3,7 @@
 //! One JSON object a line: `kind` ("train", "eval" or "event"), the record's own fields, and `time` (seconds since
 //! 1970). A number in field `loss` of a train record is TensorBoard's scalar `train/loss`; nested objects nest tags.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -44,14 +45,17 @@ pub struct TrainRecord {
     pub epoch: f64,
     /// Learning rate of this step.
     pub lr: f64,
-    /// Weighted sum of the terms.
+    /// What is minimised: the weighted sum of the terms.
     pub loss: f64,
-    /// Invariance term, unweighted.
+    /// Invariance term between audio and MIDI, unweighted.
     pub inv: f64,
-    /// Variance term, unweighted.
+    /// Variance term of both, unweighted.
     pub var: f64,
-    /// Covariance term, unweighted.
+    /// Covariance term of both, unweighted.
     pub cov: f64,
+    /// Terms that the arm's family adds, unweighted, by name; absent where it adds none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub terms: BTreeMap<&'static str, f64>,
     /// Global gradient norm before clipping.
     pub grad_norm: f64,
     /// Mean over dimensions of the audio embeddings' standard deviation over the batch.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | where the data comes from | [`corpus`] |
 //! | segments to batches, ahead of the step | [`batches`] |
+//! | descriptors replaced by what tells nothing | [`controls`] |
 //! | model, parameters, configuration and data together | [`study`] |
 //! | the loop, one step | [`run`], [`step`] |
 //! | what is saved | [`checkpoint`], [`meta`], [`tensor_file`] |
@@ -12,6 +13,7 @@
 
 pub mod batches;
 pub mod checkpoint;
+pub mod controls;
 pub mod corpus;
 pub mod inputs;
 pub mod log;

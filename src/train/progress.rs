@@ -83,8 +83,9 @@ impl TrainProgress {
 
 fn describe(r: &TrainRecord, epochs: f64, last_s: Option<f64>) -> String {
     let s = last_s.map_or(String::new(), |s| format!(" S {:.1} %", 100.0 * s));
+    let others: String = r.terms.iter().map(|(name, value)| format!(" {name} {value:.3}")).collect();
     format!(
-        "epoch {:.2}/{epochs:.0} loss {:.3} (inv {:.3} var {:.3} cov {:.3}){s} {:.1} samples/s",
+        "epoch {:.2}/{epochs:.0} loss {:.3} (inv {:.3} var {:.3} cov {:.3}{others}){s} {:.1} samples/s",
         r.epoch, r.loss, r.inv, r.var, r.cov, r.samples_per_second
     )
 }

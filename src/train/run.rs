@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::eval::canonical;
 use crate::eval::pools::Protocol;
 use crate::io::write_atomic;
+use crate::model::film;
 use crate::nn::Mode;
 use crate::optim::{AdamWSpec, Optimizer};
 use crate::progress::say;
@@ -157,7 +158,7 @@ impl Trainer {
         };
         let adam = Optimizer::new(spec, &study.parameters)?;
         let recipe = Recipe {
-            loss: config.vicreg.spec(),
+            loss: config.loss(),
             dropout: config.dropout as f32,
             seed: config.seed,
             clip: config.clip,
@@ -173,6 +174,8 @@ impl Trainer {
             performances,
             steps_per_epoch
         ));
+        let caveats = [study.arm.audio, study.arm.midi].into_iter().flatten();
+        caveats.filter_map(|injection| film::caveat(&injection, config.film.pool)).for_each(|caveat| say(&caveat));
         Ok(Trainer { study, adam, stepper, open: VecDeque::new(), schedule, order, best: None, log, run })
     }
 
@@ -244,7 +247,7 @@ impl Trainer {
             }
             None => {
                 let mode = Mode::Train { dropout: config.dropout as f32, seed: config.seed, step };
-                let passed = step::pass(model, parameters, inputs, &config.vicreg.spec(), mode)?;
+                let passed = step::pass(model, parameters, inputs, &config.loss(), mode)?;
                 let figures = passed.figures()?;
                 if figures.is_finite() {
                     passed.apply(parameters, &mut self.adam, record.lr, config.clip)?;
@@ -266,13 +269,7 @@ impl Trainer {
                 (Found::Later(ticket), Some(stepper)) => stepper.figures(ticket)?,
                 (Found::Later(_), None) => return Err(Error::op("train", "figures", "a device's", "none")),
             };
-            record.loss = found.loss;
-            record.inv = found.terms.invariance;
-            record.var = found.terms.variance;
-            record.cov = found.terms.covariance;
-            record.grad_norm = found.grad_norm;
-            record.std_audio = found.std_audio;
-            record.std_midi = found.std_midi;
+            found.enter(&mut record, self.study.model.terms());
             record.device_bytes = self.study.parameters.device().peak_bytes().map(|bytes| bytes as u64);
             if !found.is_finite() {
                 return Err(self.diverged(&record, &segments));

@@ -1,17 +1,19 @@
 //! One optimizer step: forward, loss, backward, clipping, AdamW.
 
-use crate::device::{In, Lane, Memory, Mirrored, Out};
+use super::log::TrainRecord;
+use crate::device::{In, Lane, Memory, Mirrored};
 use crate::error::{Error, Result};
+use crate::loss::{Loss, LossSpec, MOST_TERMS, Term};
 use crate::model::{AudioBatch, MidiBatch, Model};
 use crate::nn::{Context, FlatGradients, Mode, Parameters};
-use crate::ops::vicreg::{Vicreg, VicregSpec, VicregTerms, vicreg};
+use crate::ops::vicreg::VicregTerms;
 use crate::optim::{DeviceAdamW, Optimizer};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
 
 /// What a forward and backward pass found, where it was computed; nothing of it holds the parameters.
 pub struct Passed {
-    loss: Vicreg,
+    loss: Loss,
     audio: Tensor,
     midi: Tensor,
     gradients: FlatGradients,
@@ -20,10 +22,12 @@ pub struct Passed {
 /// The numbers of a pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figures {
-    /// Weighted loss.
+    /// What is minimised: the weighted sum of all terms.
     pub loss: f64,
-    /// Its unweighted terms.
+    /// Terms between audio and MIDI, unweighted.
     pub terms: VicregTerms,
+    /// The other terms, unweighted, in the order of [`Model::terms`]; 0 behind the last.
+    pub others: [f64; MOST_TERMS],
     /// Mean standard deviation of the audio embeddings over the batch: near 0, the space has collapsed.
     pub std_audio: f64,
     /// The same of the MIDI embeddings.
@@ -40,13 +44,27 @@ impl Figures {
 }
 
 /// Numbers that [`Passed::report`] writes and [`Figures::reported`] takes.
-pub use crate::ops::vicreg::REPORTED;
+pub use crate::loss::REPORTED;
 
 impl Figures {
     /// What [`Passed::report`] wrote.
     pub fn reported(numbers: [f32; REPORTED]) -> Self {
-        let [loss, invariance, variance, covariance, std_audio, std_midi, grad_norm] = numbers.map(f64::from);
-        Figures { loss, terms: VicregTerms { invariance, variance, covariance }, std_audio, std_midi, grad_norm }
+        let [loss, invariance, variance, covariance, std_audio, std_midi, grad_norm, others @ ..] =
+            numbers.map(f64::from);
+        let terms = VicregTerms { invariance, variance, covariance };
+        Figures { loss, terms, others, std_audio, std_midi, grad_norm }
+    }
+
+    /// Puts them into a record of the log; `others` names the terms beside VICReg's.
+    pub fn enter(&self, record: &mut TrainRecord, others: &[Term]) {
+        record.loss = self.loss;
+        record.inv = self.terms.invariance;
+        record.var = self.terms.variance;
+        record.cov = self.terms.covariance;
+        record.terms = others.iter().zip(self.others).map(|(term, value)| (term.name(), value)).collect();
+        record.grad_norm = self.grad_norm;
+        record.std_audio = self.std_audio;
+        record.std_midi = self.std_midi;
     }
 }
 
@@ -54,15 +72,18 @@ impl Passed {
     /// Reads the numbers; waits for a device.
     pub fn figures(&self) -> Result<Figures> {
         if let Some(norm) = self.gradients.device_norm() {
-            let to = Memory::uninit(norm.device(), REPORTED * 4)?;
-            self.report(to.output(0))?;
+            let to = Memory::zeros(norm.device(), REPORTED * 4)?;
+            self.report(&to)?;
             let mut numbers = [0.0; REPORTED];
             to.read(0, &mut numbers)?;
             return Ok(Figures::reported(numbers));
         }
+        let mut others = [0.0; MOST_TERMS];
+        others.iter_mut().zip(&self.loss.terms).for_each(|(other, (_, value))| *other = value.value().item());
         Ok(Figures {
-            loss: self.loss.loss.value().item(),
-            terms: self.loss.terms()?,
+            loss: self.loss.total.value().item(),
+            terms: self.loss.direct.terms()?,
+            others,
             std_audio: spread(&self.audio),
             std_midi: spread(&self.midi),
             grad_norm: self.gradients.norm()?,
@@ -79,8 +100,8 @@ impl Passed {
         &self.gradients
     }
 
-    /// Writes the numbers to [`REPORTED`] f32 of the device; waits for nothing.
-    pub fn report(&self, to: Out<f32>) -> Result<()> {
+    /// Writes the numbers to [`REPORTED`] f32 of the device, those of terms that the arm lacks excepted; waits for nothing.
+    pub fn report(&self, to: &Memory) -> Result<()> {
         let norm = self.gradients.device_norm();
         self.loss.report(norm.ok_or_else(|| Error::op("report", "pass", "of a device", "of the CPU"))?, to)
     }
@@ -112,7 +133,7 @@ pub fn pass(
     model: &Model,
     parameters: &mut Parameters,
     batch: (&AudioBatch, &MidiBatch),
-    loss: &VicregSpec,
+    loss: &LossSpec,
     mode: Mode,
 ) -> Result<Passed> {
     pass_counting(model, parameters, batch, loss, mode, None)
@@ -124,7 +145,7 @@ pub fn pass_counting(
     model: &Model,
     parameters: &mut Parameters,
     (audio, midi): (&AudioBatch, &MidiBatch),
-    loss: &VicregSpec,
+    loss: &LossSpec,
     mode: Mode,
     counter: Option<Mirrored<u64>>,
 ) -> Result<Passed> {
@@ -140,7 +161,8 @@ pub fn pass_counting(
     if beside {
         device.fork()?;
     }
-    let audio = model.embed_audio(&cx, audio)?;
+    let recordings = audio;
+    let audio = model.embed_audio(&cx, recordings)?;
     if beside {
         device.switch(Lane::Side);
     }
@@ -148,10 +170,10 @@ pub fn pass_counting(
     if beside {
         device.join()?;
     }
-    let loss = vicreg(&tape, &audio, &midi, loss)?;
+    let loss = model.loss(&cx, recordings, [&audio, &midi], loss)?;
     let done = cx.finish();
-    let one = Tensor::one_on(&device, loss.loss.dtype())?;
-    let mut gradients = tape.backward(&loss.loss, one)?;
+    let one = Tensor::one_on(&device, loss.total.dtype())?;
+    let mut gradients = tape.backward(&loss.total, one)?;
     let gradients = parameters.gather(&done.vars, &mut gradients)?;
     let passed = Passed { loss, audio: audio.value().clone(), midi: midi.value().clone(), gradients };
     if !device.is_cpu() || passed.figures()?.is_finite() {
@@ -172,5 +194,7 @@ fn spread(embeddings: &Tensor) -> f64 {
     (0..d).map(deviation).sum::<f64>() / d as f64
 }
 
+#[cfg(test)]
+mod catalogue_tests;
 #[cfg(test)]
 pub(super) mod tests;

@@ -7,9 +7,9 @@ use super::inputs::{Bucket, Inputs};
 use super::step::{self, Figures, REPORTED};
 use crate::device::{Device, Incoming, Memory, Outgoing, Recording, Ticket};
 use crate::error::{Error, Result};
+use crate::loss::LossSpec;
 use crate::model::{AudioBatch, MidiBatch, Model};
 use crate::nn::{Mode, Parameters};
-use crate::ops::vicreg::VicregSpec;
 use crate::optim::{DeviceAdamW, Optimizer};
 
 /// Steps whose figures may be on their way.
@@ -19,7 +19,7 @@ pub const BEHIND: usize = 2;
 #[derive(Debug, Clone, Copy)]
 pub struct Recipe {
     /// The loss.
-    pub loss: VicregSpec,
+    pub loss: LossSpec,
     /// Chance of an activation to be dropped.
     pub dropout: f32,
     /// Seed of the run.
@@ -53,7 +53,7 @@ struct Way {
 impl Stepper {
     /// For parameters on `device`.
     pub fn new(device: &Device, recipe: Recipe) -> Result<Self> {
-        let (figures, back) = (Memory::uninit(device, REPORTED * 4)?, Incoming::new(device, BEHIND + 1)?);
+        let (figures, back) = (Memory::zeros(device, REPORTED * 4)?, Incoming::new(device, BEHIND + 1)?);
         Ok(Stepper { recipe, device: device.clone(), way: None, figures, back, recorded: BTreeMap::new() })
     }
 
@@ -74,7 +74,8 @@ impl Stepper {
         let way = match &mut self.way {
             Some(way) => way,
             none => {
-                let inputs = Inputs::new(&self.device, parameters.dtype(), batch, self.recipe.max_notes)?;
+                let inputs =
+                    Inputs::new(&self.device, parameters.dtype(), batch, model.domains(), self.recipe.max_notes)?;
                 let out = Outgoing::new(&self.device, inputs.bytes())?;
                 none.insert(Way { inputs, out })
             }
@@ -125,7 +126,7 @@ fn run(
     let mode = Mode::Train { dropout: recipe.dropout, seed: recipe.seed, step: 0 };
     let counter = Some(inputs.counter()?);
     let passed = step::pass_counting(model, parameters, (&audio, &midi), &recipe.loss, mode, counter)?;
-    passed.report(figures.output(0))?;
+    passed.report(figures)?;
     let rates = inputs.rates()?;
     passed.apply_at(rates.input(0), parameters, adam, recipe.clip)
 }

@@ -3,15 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::batches::Assembler;
+use super::batches::{Assembler, Batch};
 use super::checkpoint::{self, ModelFile};
+use super::controls::Turn;
 use super::corpus;
-use crate::arms::{self, Arm};
+use crate::arms::Arm;
 use crate::config::Config;
+use crate::data::augment::Augmenter;
 use crate::data::maestro::Split;
 use crate::data::segments::Segment;
 use crate::device::{DType, Device};
 use crate::error::Result;
+use crate::eval::condition::Condition;
 use crate::eval::pools::Item;
 use crate::eval::retrieval::Embeddings;
 use crate::model::{Model, ModelSpec};
@@ -27,7 +30,7 @@ pub struct Study {
     /// The resolved configuration.
     pub config: Config,
     /// The arm.
-    pub arm: &'static Arm,
+    pub arm: Arm,
     /// Structure of the model.
     pub model: Model,
     /// Values of the model.
@@ -60,14 +63,15 @@ impl Embedded {
 impl Study {
     /// A freshly initialised model of `config` on `device`, over its data.
     pub fn new(config: Config, device: &Device) -> Result<Study> {
-        let arm = arms::find(&config.arm)?;
+        let arm = config.arm()?;
         let dtype = config.precision.on(device)?;
         let dataset = corpus::open(&config)?;
-        let (model, mut parameters) = Model::new(arm, &ModelSpec::from_config(&config), config.seed, DType::F32);
+        let (model, mut parameters) = Model::new(&arm, &ModelSpec::from_config(&config), config.seed, DType::F32);
         if !device.is_cpu() {
             parameters = parameters.to_device(device, dtype)?;
         }
-        let assembler = Arc::new(Assembler::new(dataset, arm, config.stft.padding, config.midi.max_notes));
+        let assembler = Assembler::new(dataset, arm.clone(), config.stft.padding, config.midi.max_notes);
+        let assembler = Arc::new(assembler.augmented(Augmenter::from_config(&config)));
         Ok(Study { config, arm, model, parameters, assembler })
     }
 
@@ -82,7 +86,16 @@ impl Study {
 
     /// Embeds every segment of a split, in evaluation mode. Empty where the split is.
     pub fn embed(&self, split: Split) -> Result<Embedded> {
-        let dataset = self.assembler.dataset();
+        self.embed_from(&self.assembler, split)
+    }
+
+    /// As [`Study::embed`], of segments changed as `condition` says.
+    pub fn embed_under(&self, split: Split, condition: Condition) -> Result<Embedded> {
+        self.embed_from(&self.assembler.under(condition), split)
+    }
+
+    fn embed_from(&self, assembler: &Assembler, split: Split) -> Result<Embedded> {
+        let dataset = assembler.dataset();
         let segments = dataset.segments(split, None);
         let items = segments
             .iter()
@@ -97,9 +110,10 @@ impl Study {
             let tape = Tape::inference();
             let cx = Context::new(&tape, &self.parameters, Mode::Eval);
             let (device, dtype) = (self.parameters.device(), self.parameters.dtype());
-            let a = self.model.embed_audio(&cx, &self.assembler.audio(batch).to_device(device, dtype)?)?;
+            let Batch { audio: recordings, midi: notes, .. } = assembler.batch(batch.to_vec(), Turn::Evaluation);
+            let a = self.model.embed_audio(&cx, &recordings.to_device(device, dtype)?)?;
             audio.extend_from_slice(a.value().to_host()?.as_slice::<f32>());
-            let m = self.model.embed_midi(&cx, &self.assembler.midi(batch).to_device(device, dtype)?)?;
+            let m = self.model.embed_midi(&cx, &notes.to_device(device, dtype)?)?;
             midi.extend_from_slice(m.value().to_host()?.as_slice::<f32>());
             progress.advance(batch.len() as u64);
         }

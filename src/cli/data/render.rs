@@ -1,4 +1,4 @@
-//! `engine data render`: any folder of MIDIs becomes a data folder.
+//! `engine data render`: any folder of MIDIs becomes a data folder, and a data folder gets further recordings of what is in it.
 
 use std::path::PathBuf;
 
@@ -6,8 +6,9 @@ use serde_json::json;
 
 use crate::cli::output::{print, print_json};
 use crate::cli::{Settings, use_threads};
+use crate::config::Span;
 use crate::config::keys::{keys, parse};
-use crate::data::render::{FolderOptions, render_folder};
+use crate::data::render::{FolderOptions, Voicing, add_rendering, render_folder};
 use crate::error::{Error, Result};
 
 keys! {
@@ -19,6 +20,18 @@ keys! {
         out: Option<PathBuf> = None;
         /// SoundFont 2 file to play with; none = the built-in piano.
         soundfont: Option<PathBuf> = None;
+        /// Program of the SoundFont; 0 = a General MIDI font's grand piano.
+        program: usize [0..=127] = 0;
+        /// Seconds in which the room fades by 60 dB, drawn for each file; none = the built-in piano's own rooms, no room around a SoundFont.
+        room: Option<Span> [0.05..=10.0] = None;
+        /// Level of the room against the direct sound, drawn for each file; none = usual ones.
+        room_level: Option<Span> [0.0..=1.0] = None;
+        /// Another seed, other pianos and rooms.
+        seed: u64 = 0;
+        /// Recordings of each performance: the first in its place, the others below renderings/2/, renderings/3/ …, on other pianos in other rooms.
+        renderings: usize [1..=100] = 1;
+        /// Name of a further recording of every performance in the data folder `out`, below renderings/NAME/; `midi`, `limit` and `max_seconds` are then not used.
+        rendering: Option<PathBuf> = None;
         /// Cut every performance after so many seconds; 0 = not cut, but an hour at most.
         max_seconds: f64 [0.0..=3600.0] = 0.0;
         /// Render at most so many files, all splits and composers represented; 0 = all.
@@ -37,14 +50,20 @@ pub fn run(args: &Settings) -> Result<()> {
     let required = |name: &str, folder: Option<PathBuf>| {
         folder.ok_or_else(|| Error::Usage(format!("{name}: expected {name}=FOLDER; found none")))
     };
-    let (midi, out) = (required("midi", keys.midi)?, required("out", keys.out)?);
+    let out = required("out", keys.out)?;
     use_threads(keys.threads)?;
+    let Keys { soundfont, program, room, room_level, seed, .. } = keys;
+    let voicing = Voicing { soundfont, program, room, room_level, seed };
     let options = FolderOptions {
-        soundfont: keys.soundfont,
+        voicing,
+        more: keys.renderings - 1,
         max_seconds: (keys.max_seconds > 0.0).then_some(keys.max_seconds),
         limit: (keys.limit > 0).then_some(keys.limit),
     };
-    let made = render_folder(&midi, &out, &options)?;
+    let made = match keys.rendering {
+        Some(name) => add_rendering(&out, &name.to_string_lossy(), &options.voicing)?,
+        None => render_folder(&required("midi", keys.midi)?, &out, &options)?,
+    };
     if args.json {
         return print_json(&json!({ "out": out.to_string_lossy(), "rendered": made }));
     }

@@ -1,21 +1,22 @@
 //! Any folder of MIDI files to a data set in MAESTRO's layout.
 
+use super::SAMPLE_RATE;
 use super::listing::{choose, list};
+use super::voicing::{Instrument, Voicing};
 use super::wav::wav_bytes;
-use super::{Piano, SAMPLE_RATE, SoundFontPiano, render_piano};
-use crate::data::maestro::{Entry, Split, write_csv};
+use crate::data::maestro::{self, Entry, Split, write_csv};
 use crate::data::midi::{PedalMode, read_midi};
 use crate::data::midi_write::{midi_bytes, quantise};
 use crate::data::note::{Note, PedalEvent};
+use crate::data::prepare::RENDERINGS;
 use crate::data::quarantine::{Quarantined, Stage};
-use crate::data::rng::Rng;
 use crate::error::{Error, Result};
 use crate::io::write_atomic;
 use crate::progress::Progress;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Longest performance rendered, in seconds: its samples are held in memory, 350 MB an hour.
 const MAX_SECONDS: f64 = 3_600.0;
@@ -28,8 +29,10 @@ const RECORD: &str = "render.json";
 /// How to render a folder.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FolderOptions {
-    /// A SoundFont 2 file; none = the built-in piano, another instrument and room for every file.
-    pub soundfont: Option<PathBuf>,
+    /// What is played on.
+    pub voicing: Voicing,
+    /// Recordings of each performance beyond the first, in `renderings/2`, `renderings/3` ….
+    pub more: usize,
     /// Cuts every performance, MIDI and audio, after so many seconds.
     pub max_seconds: Option<f64>,
     /// Renders at most so many files, all splits and composers represented.
@@ -49,7 +52,7 @@ pub struct FolderSummary {
 }
 
 /// Renders the MIDI files of `midi_dir` into `out`: every file as it is (or cut), a 24 kHz mono 16-bit WAV beside it,
-/// and, last of all, `render.json` (the summary) and `maestro-v3.0.0.csv`. Which files, and how they are split: see [`super::listing::list`]. A file that
+/// further recordings below `renderings/`, and, last of all, `render.json` (the summary) and `maestro-v3.0.0.csv`. Which files, and how they are split: see [`super::listing::list`]. A file that
 /// cannot be read or holds no notes is skipped with its reason. The result does not depend on the number of threads.
 ///
 /// # Errors
@@ -66,43 +69,37 @@ pub fn render_folder(midi_dir: &Path, out: &Path, options: &FolderOptions) -> Re
         return Err(Error::Usage(format!("{}: out must be another folder than midi", out.display())));
     }
     make_room(out)?;
-    let soundfont = options.soundfont.as_deref().map(SoundFontPiano::open).transpose()?;
+    let instrument = Instrument::new(&options.voicing)?;
     let (entries, mut skipped) = list(midi_dir, out)?;
     let entries = choose(entries, options.limit.unwrap_or(usize::MAX));
-    let studio = Studio { midi_dir, out, soundfont, max_seconds: options.max_seconds };
-    let progress = Progress::new("rendering", entries.len() as u64, "files");
-    let rendered: Vec<std::result::Result<Entry, Quarantined>> = entries
-        .into_par_iter()
-        .map(|(row, entry)| {
-            let rendered = studio.render(row, entry);
-            progress.advance(1);
-            rendered
-        })
-        .collect::<Result<_>>()?;
-    let (mut done, mut bad) = (Vec::new(), Vec::new());
-    for result in rendered {
-        match result {
-            Ok(entry) => done.push(entry),
-            Err(reason) => bad.push(reason),
-        }
-    }
-    skipped.append(&mut bad);
-    skipped.sort_by_key(|q| q.row);
-    if done.is_empty() {
-        let reason = skipped.first().map_or(String::new(), |q| q.reason.clone());
-        return Err(Error::input(midi_dir, "folder", "a MIDI file that can be rendered", reason));
-    }
-    let summary = FolderSummary {
-        performances: done.len(),
-        seconds: done.iter().map(|e| e.duration).sum(),
-        splits: Split::ALL.map(|split| done.iter().filter(|e| e.split == split).count()),
-        skipped,
-    };
+    let recordings = std::iter::once(None).chain((0..options.more).map(|i| Some((i + 2).to_string()))).collect();
+    let studio = Studio { midi_dir, out, instrument, recordings, max_seconds: options.max_seconds };
+    let done = studio.render_all(entries, &mut skipped)?;
+    let summary = FolderSummary::of(&done, skipped);
     let record = out.join(RECORD);
     let json = serde_json::to_vec_pretty(&summary).map_err(|e| Error::io(&record, "encode", e.into()))?;
     write_atomic(&record, |w| w.write_all(&json))?;
     write_csv(&out.join(METADATA), &done)?;
     Ok(summary)
+}
+
+/// Adds to the data folder `out` a further recording of every performance in it, below `renderings/NAME`; what it holds stays as
+/// it is. A MIDI file that cannot be read is skipped with its reason.
+///
+/// # Errors
+/// [`Error::Usage`] where `name` is not the plain name of a folder; otherwise as [`render_folder`].
+pub fn add_rendering(out: &Path, name: &str, voicing: &Voicing) -> Result<FolderSummary> {
+    let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
+    if !plain || name.chars().any(char::is_control) {
+        return Err(Error::Usage(format!("rendering: expected the name of a folder; found `{name}`")));
+    }
+    let out = &out.canonicalize().map_err(|e| Error::io(out, "read", e))?;
+    let metadata = maestro::read_metadata(out)?;
+    let mut skipped = metadata.rejected;
+    let (instrument, recordings) = (Instrument::new(voicing)?, vec![Some(name.to_string())]);
+    let studio = Studio { midi_dir: out, out, instrument, recordings, max_seconds: None };
+    let done = studio.render_all(metadata.entries, &mut skipped)?;
+    Ok(FolderSummary::of(&done, skipped))
 }
 
 /// Takes away the metadata of an earlier rendering, so that a folder half rendered is not taken for a whole one.
@@ -122,11 +119,50 @@ fn make_room(out: &Path) -> Result<()> {
 struct Studio<'a> {
     midi_dir: &'a Path,
     out: &'a Path,
-    soundfont: Option<SoundFontPiano>,
+    instrument: Instrument,
+    /// Names of the recordings made; the first of a performance, which has none, comes with its MIDI.
+    recordings: Vec<Option<String>>,
     max_seconds: Option<f64>,
 }
 
+impl FolderSummary {
+    fn of(done: &[Entry], skipped: Vec<Quarantined>) -> Self {
+        FolderSummary {
+            performances: done.len(),
+            seconds: done.iter().map(|e| e.duration).sum(),
+            splits: Split::ALL.map(|split| done.iter().filter(|e| e.split == split).count()),
+            skipped,
+        }
+    }
+}
+
 impl Studio<'_> {
+    /// Renders all `entries`; those that cannot be read go to `skipped`, which ends in the order of rows.
+    fn render_all(&self, entries: Vec<(u64, Entry)>, skipped: &mut Vec<Quarantined>) -> Result<Vec<Entry>> {
+        let progress = Progress::new("rendering", entries.len() as u64, "files");
+        let rendered: Vec<std::result::Result<Entry, Quarantined>> = entries
+            .into_par_iter()
+            .map(|(row, entry)| {
+                let rendered = self.render(row, entry);
+                progress.advance(1);
+                rendered
+            })
+            .collect::<Result<_>>()?;
+        let mut done = Vec::new();
+        for result in rendered {
+            match result {
+                Ok(entry) => done.push(entry),
+                Err(reason) => skipped.push(reason),
+            }
+        }
+        skipped.sort_by_key(|q| q.row);
+        if done.is_empty() {
+            let reason = skipped.first().map_or(String::new(), |q| q.reason.clone());
+            return Err(Error::input(self.midi_dir, "folder", "a MIDI file that can be rendered", reason));
+        }
+        Ok(done)
+    }
+
     /// Renders one file. The outer error ends everything (the disk is full, the SoundFont unplayable), the inner one
     /// is this file's.
     fn render(&self, row: u64, mut entry: Entry) -> Result<std::result::Result<Entry, Quarantined>> {
@@ -135,22 +171,26 @@ impl Studio<'_> {
             Ok(read) => read,
             Err(reason) => return Ok(Err(Quarantined::new(row, &entry.midi, Stage::Midi, reason))),
         };
-        let audio = match &self.soundfont {
-            Some(font) => font.render(&notes, &pedal)?,
-            None => {
-                let piano = Piano::draw(&mut Rng::new(0, &entry.midi.to_string_lossy(), 0));
-                render_piano(&notes, &pedal, &piano)
+        for recording in &self.recordings {
+            let audio = self.instrument.record(&entry.midi, recording.as_deref(), &notes, &pedal)?;
+            let wav = wav_bytes(&audio, SAMPLE_RATE)?;
+            match recording {
+                Some(name) => self.write(&Path::new(RENDERINGS).join(name).join(&entry.audio), &wav)?,
+                None => {
+                    self.write(&entry.midi, &bytes)?;
+                    self.write(&entry.audio, &wav)?;
+                }
             }
-        };
-        let wav = wav_bytes(&audio, SAMPLE_RATE)?;
-        for (path, bytes) in [(&entry.midi, &bytes), (&entry.audio, &wav)] {
-            let path = self.out.join(path);
-            let folder = crate::io::parent(&path);
-            std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "create", e))?;
-            write_atomic(&path, |w| w.write_all(bytes))?;
         }
         entry.duration = end_of(&notes);
         Ok(Ok(entry))
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let path = self.out.join(path);
+        let folder = crate::io::parent(&path);
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "create", e))?;
+        write_atomic(&path, |w| w.write_all(bytes))
     }
 
     /// The file's bytes, and the notes and pedal a reader finds in them; cut where asked for.
@@ -196,7 +236,11 @@ fn cut_at(max: f64, notes: &[Note], pedal: &[PedalEvent]) -> (Vec<Note>, Vec<Ped
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Span;
     use crate::data::maestro::read_metadata;
+    use crate::data::prepare::PrepareOptions;
+    use crate::data::segments::Dataset;
+    use std::path::PathBuf;
 
     fn tune(from: u8) -> Vec<u8> {
         let note = |i: u8| Note { pitch: from + i, velocity: 64, onset: 0.5 * f64::from(i), duration: 0.4 };
@@ -264,6 +308,50 @@ mod tests {
         assert!(theirs.to_string().contains("another data set") && to.path().join(METADATA).is_file());
         let copied = std::fs::read(to.path().join("x/one.mid")).unwrap();
         assert_eq!(copied, tune(40), "an uncut file stays as it is");
+    }
+
+    #[test]
+    fn further_renderings_stand_beside_the_first() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for (i, name) in ["a.mid", "b.mid", "c.mid"].iter().enumerate() {
+            std::fs::write(from.path().join(name), tune(40 + i as u8)).unwrap();
+        }
+        render_folder(from.path(), to.path(), &FolderOptions::default()).unwrap();
+        let wav = |path: &str| std::fs::read(to.path().join(path)).unwrap();
+        let (first, table) = (wav("a.wav"), wav(METADATA));
+        render_folder(from.path(), to.path(), &FolderOptions { more: 1, ..FolderOptions::default() }).unwrap();
+        assert_eq!(
+            (wav("a.wav"), wav(METADATA)),
+            (first.clone(), table.clone()),
+            "the first does not hang on the others"
+        );
+        let hall = Voicing { room: Some(Span { low: 2.0, high: 2.0 }), ..Voicing::default() };
+        assert_eq!(add_rendering(to.path(), "hall", &hall).unwrap().performances, 3);
+        let (second, third) = (wav("renderings/2/a.wav"), wav("renderings/hall/a.wav"));
+        assert!(first != second && second != third && second.len() == third.len());
+        assert_eq!(wav(METADATA), table);
+        for bad in ["", "..", "a/b"] {
+            assert_eq!(add_rendering(to.path(), bad, &hall).unwrap_err().exit_code(), 2);
+        }
+
+        // They are read where asked for, of what is trained on.
+        let cache = tempfile::tempdir().unwrap();
+        std::fs::write(to.path().join("renderings/hall/b.wav"), b"RIFF").unwrap();
+        let read = |renderings| {
+            let options = PrepareOptions { renderings, ..PrepareOptions::default() };
+            Dataset::prepare(to.path(), cache.path(), &options).unwrap()
+        };
+        assert!(read(false).performances.iter().all(|p| p.renderings.is_empty()));
+        let dataset = read(true);
+        assert_eq!(dataset.performances.len(), 3, "a rendering that cannot be read costs only itself");
+        for performance in &dataset.performances {
+            let broken = usize::from(performance.title == "b");
+            let expected = if performance.split == Split::Train { 2 - broken } else { 0 };
+            assert_eq!(performance.renderings.len(), expected, "{}", performance.title);
+            for rendering in &performance.renderings {
+                assert_ne!(rendering.samples(), performance.audio.samples());
+            }
+        }
     }
 
     #[test]

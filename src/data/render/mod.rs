@@ -1,7 +1,8 @@
 //! MIDI made audible: a built-in piano, or any SoundFont, always in step with the notes it is given.
 //!
 //! The built-in piano is additive: every note is a bank of inharmonic partials ([`piano`]) that decay in two stages
-//! and are damped on release ([`voice`]), heard in a small hall ([`room`]). It is deterministic to the byte.
+//! and are damped on release ([`voice`]), heard in a small hall ([`room`]). It is deterministic to the byte. One performance may be
+//! recorded several times, on other instruments and in other rooms ([`voicing`]).
 
 pub mod folder;
 pub mod listing;
@@ -10,11 +11,13 @@ pub mod room;
 pub mod sf2;
 pub mod soundfont;
 pub mod voice;
+pub mod voicing;
 pub mod wav;
 
-pub use folder::{FolderOptions, FolderSummary, render_folder};
+pub use folder::{FolderOptions, FolderSummary, add_rendering, render_folder};
 pub use piano::Piano;
 pub use soundfont::SoundFontPiano;
+pub use voicing::Voicing;
 
 use crate::data::note::{Note, PedalEvent};
 use crate::data::rng::Rng;

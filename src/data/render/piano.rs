@@ -42,6 +42,19 @@ impl Piano {
             hiss: rng.range(0.5e-4, 3e-4),
         }
     }
+
+    /// Any piano in any room, near to the microphone or far: wider in every respect than [`Piano::draw`], and of another make.
+    pub fn vary(rng: &mut Rng) -> Self {
+        Piano {
+            seed: 100 + rng.below(100_000) as u64,
+            concert_pitch: rng.range(436.0, 445.0),
+            hardness: rng.range(0.5, 2.0),
+            sustain: rng.range(0.5, 1.7),
+            reverb_time: rng.range(0.2, 1.2),
+            room: rng.range(0.02, 0.45),
+            hiss: rng.range(0.5e-4, 1e-3),
+        }
+    }
 }
 
 /// One decaying sinusoid of a note; it starts at phase 0, as a struck string does.

@@ -25,25 +25,27 @@ const PROBE_VELOCITY: u8 = 90;
 /// A probe is heard when it first exceeds this share of its peak.
 const HEARD: f32 = 0.1;
 
-/// The first preset of a SoundFont (in a General MIDI font: its grand piano).
+/// One program of a SoundFont (the first of a General MIDI font: its grand piano).
 pub struct SoundFontPiano {
     path: PathBuf,
     font: Arc<SoundFont>,
+    program: i32,
     /// Frames at [`RATE`] by which the font's samples start late (recorded silence, slow attacks): taken off again.
     delay: usize,
 }
 
 impl SoundFontPiano {
-    /// Loads the `.sf2` file and measures by how much its notes lag behind their MIDI onsets.
+    /// Loads the `.sf2` file, to play its `program` (0–127), and measures by how much its notes lag behind their MIDI onsets.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Input`] where the file is no SoundFont, is damaged, or stays silent.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path, program: usize) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io(path, "read", e))?;
         let mut file = BufReader::new(file);
         sf2::check(&mut file, path)?;
         let font = guarded(path, || SoundFont::new(&mut file).map_err(|e| damaged(path, e.to_string())))?;
-        let mut piano = SoundFontPiano { path: path.to_path_buf(), font: Arc::new(font), delay: 0 };
+        let mut piano =
+            SoundFontPiano { path: path.to_path_buf(), font: Arc::new(font), program: program as i32, delay: 0 };
         piano.delay = piano.measure_delay()?;
         Ok(piano)
     }
@@ -79,6 +81,12 @@ impl SoundFontPiano {
         settings.maximum_polyphony = POLYPHONY;
         let mut synthesizer =
             Synthesizer::new(&self.font, &settings).map_err(|e| damaged(&self.path, e.to_string()))?;
+        if self.program > 0 {
+            guarded(&self.path, || {
+                synthesizer.process_midi_message(0, 0xC0, self.program, 0);
+                Ok(())
+            })?;
+        }
         let (mut left, mut right) = ([0.0; CHUNK], [0.0; CHUNK]);
         let mut messages = messages.iter().peekable();
         let mut at = 0;
@@ -225,7 +233,7 @@ mod tests {
     fn open(bytes: &[u8]) -> Result<SoundFontPiano> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        SoundFontPiano::open(file.path())
+        SoundFontPiano::open(file.path(), 0)
     }
 
     const ONSETS: [f64; 3] = [0.25, 1.0013, 1.7777];
@@ -257,7 +265,7 @@ mod tests {
             println!("SKIPPED (visible): no {}", general_midi.display());
             return;
         }
-        let piano = SoundFontPiano::open(general_midi).unwrap();
+        let piano = SoundFontPiano::open(general_midi, 0).unwrap();
         for pitch in [36, 48, 60, 72, 84] {
             for lag in lags(&piano, pitch) {
                 assert!(lag.abs() < 0.005, "key {pitch}: {lag} s late");

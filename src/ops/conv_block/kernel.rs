@@ -53,7 +53,7 @@ pub(super) const fn panel_width<F>() -> usize {
 }
 
 /// A matrix cut into panels of columns, each contiguous, the last one filled up with zeros.
-pub(super) struct Panels<F: Real> {
+pub(in crate::ops) struct Panels<F: Real> {
     data: PoolVec<F>,
     rows: usize,
     cols: usize,
@@ -61,7 +61,7 @@ pub(super) struct Panels<F: Real> {
 
 impl<F: Real> Panels<F> {
     /// Packs the matrix whose element (row, column) is `at(row, column)`.
-    pub(super) fn pack(rows: usize, cols: usize, at: impl Fn(usize, usize) -> F) -> Self {
+    pub(in crate::ops) fn pack(rows: usize, cols: usize, at: impl Fn(usize, usize) -> F) -> Self {
         let width = panel_width::<F>();
         let mut data = PoolVec::uninit(cols.div_ceil(width) * rows * width);
         for (i, row) in data.chunks_exact_mut(width).enumerate() {
@@ -76,11 +76,11 @@ impl<F: Real> Panels<F> {
 
 /// A strided view: element (i, j) is `data[i · row + j · col]`.
 #[derive(Clone, Copy)]
-pub(super) struct View<'a, F> {
-    pub(super) data: &'a [F],
-    pub(super) rows: usize,
-    pub(super) cols: usize,
-    pub(super) row: usize,
+pub(in crate::ops) struct View<'a, F> {
+    pub(in crate::ops) data: &'a [F],
+    pub(in crate::ops) rows: usize,
+    pub(in crate::ops) cols: usize,
+    pub(in crate::ops) row: usize,
 }
 
 impl<F> View<'_, F> {
@@ -90,7 +90,7 @@ impl<F> View<'_, F> {
 }
 
 /// out = a · b[from .. from + a.cols], rows of `out` being `out_row` elements apart.
-pub(super) fn product<F: Lanes>(a: View<F>, b: &Panels<F>, from: usize, out: &mut [F], out_row: usize) {
+pub(in crate::ops) fn product<F: Lanes>(a: View<F>, b: &Panels<F>, from: usize, out: &mut [F], out_row: usize) {
     a.check();
     assert!(from + a.cols <= b.rows && out_row >= b.cols);
     assert!(a.rows == 0 || (a.rows - 1) * out_row + b.cols <= out.len());

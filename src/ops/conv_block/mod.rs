@@ -15,7 +15,7 @@
 mod backward;
 mod device;
 mod forward;
-mod kernel;
+pub(super) mod kernel;
 mod layer;
 mod norm;
 mod source;
