@@ -3,13 +3,15 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use descant::cli::{Cli, Verb, arms, data, doctor, eval, output, train};
+use descant::cli::{Cli, Verb, arms, data, doctor, eval, output, schedule, table, train};
 
 fn main() -> ExitCode {
     output::apologise_for_panics();
     output::conclude(match Cli::parse().verb {
         Verb::Train(settings) => train::run(&settings),
         Verb::Eval(args) => eval::run(&args),
+        Verb::Table(args) => table::run(&args),
+        Verb::Schedule(settings) => schedule::run(&settings),
         Verb::Arms(settings) => arms::run(&settings),
         Verb::Describe(args) => args.run(),
         Verb::Doctor(settings) => doctor::run(&settings),

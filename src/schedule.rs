@@ -58,7 +58,7 @@ impl Schedule {
         match self.shape {
             Shape::Cosine { ref_epochs } => self.cosine(step, self.reference(ref_epochs, 1.0)),
             Shape::CosineTail { ref_epochs, floor, tail_end } => {
-                let tail = self.steps_per_epoch.min(self.total_steps.div_ceil(2)) as f64;
+                let tail = self.tail_steps() as f64;
                 if left < tail {
                     floor + (tail_end - floor) * (1.0 - left / tail)
                 } else {
@@ -67,6 +67,29 @@ impl Schedule {
             }
             Shape::Trapezoid => (left / (TRAPEZOID_DECAY * self.total_steps as f64)).min(1.0),
         }
+    }
+
+    /// What a drawing marks: name and step, in the order of steps; only what lies within the run.
+    pub fn marks(&self) -> Vec<(&'static str, u64)> {
+        let whole = |steps: f64| steps.round() as u64;
+        let reference = |epochs, share| ("reference period ends", whole(self.reference(epochs, share)));
+        let mut marks = vec![("warm-up ends", self.warmup_steps())];
+        match self.shape {
+            Shape::Cosine { ref_epochs } => marks.push(reference(ref_epochs, 1.0)),
+            Shape::CosineTail { ref_epochs, .. } => {
+                marks.push(reference(ref_epochs, 0.5));
+                marks.push(("tail begins", self.total_steps - self.tail_steps()));
+            }
+            Shape::Trapezoid => marks.push(("fall begins", whole((1.0 - TRAPEZOID_DECAY) * self.total_steps as f64))),
+        }
+        marks.retain(|&(_, step)| step > 0 && step <= self.total_steps);
+        marks.sort_by_key(|&(_, step)| step);
+        marks
+    }
+
+    /// Steps of the cosine-tail's straight end: an epoch, and no more than half of the run.
+    fn tail_steps(&self) -> u64 {
+        self.steps_per_epoch.min(self.total_steps.div_ceil(2))
     }
 
     /// Steps of the cosine's reference period, which counts the warm-up in.

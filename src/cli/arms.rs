@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use super::output::{print, print_json};
-use crate::arms::{ARMS, Arm, Injection};
+use crate::arms::{ARMS, Entry, Injection};
 use crate::config::Config;
 use crate::error::Result;
 use crate::model::{Model, ModelSpec};
@@ -25,13 +25,13 @@ const COMPONENTS: [(&str, &[&str]); 9] = [
 
 /// An arm and the trainable parameters of its model.
 struct Counted {
-    arm: &'static crate::arms::Entry,
+    arm: &'static Entry,
     components: [usize; COMPONENTS.len()],
     total: usize,
 }
 
 impl Counted {
-    fn new(arm: &'static crate::arms::Entry, spec: &ModelSpec) -> Self {
+    fn new(arm: &'static Entry, spec: &ModelSpec) -> Self {
         let mut builder = Builder::default();
         Model::declare(&mut builder, &arm.arm(), spec);
         let parts = builder.counts(2);

@@ -7,6 +7,8 @@ mod device;
 pub mod doctor;
 pub mod eval;
 pub mod output;
+pub mod schedule;
+pub mod table;
 pub mod train;
 
 use std::path::PathBuf;
@@ -31,6 +33,10 @@ pub enum Verb {
     Train(Settings),
     /// Evaluate the retrieval of a run
     Eval(eval::Args),
+    /// Compare runs in one of the paper's tables
+    Table(table::Args),
+    /// Draw how the learning rate moves over a run
+    Schedule(Settings),
     /// List the arms of the paper with their parameter counts
     Arms(Settings),
     /// Compute and draw the descriptor of a recording or a MIDI file

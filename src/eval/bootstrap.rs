@@ -1,7 +1,7 @@
 //! Percentile bootstrap (Efron & Tibshirani 1993, ch. 13): how far a figure would move with other queries.
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::random::{Philox, site};
 
@@ -11,14 +11,22 @@ pub const RESAMPLES: usize = 2000;
 pub const CONFIDENCE: f64 = 0.95;
 
 /// A figure and its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Over the sample itself.
+    #[serde(deserialize_with = "number")]
     pub value: f64,
     /// 2.5th percentile of the resamples.
+    #[serde(deserialize_with = "number")]
     pub low: f64,
     /// 97.5th percentile of the resamples.
+    #[serde(deserialize_with = "number")]
     pub high: f64,
+}
+
+/// JSON has no word for what is not a number but null.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// Intervals of the `K` figures that `statistic` computes from a choice among `n` observations. Each of the resamples is
@@ -46,7 +54,7 @@ pub fn intervals<const K: usize>(
 }
 
 /// The `share` quantile of ascending `values`; not a number where there are none.
-fn percentile(values: &[f64], share: f64) -> f64 {
+pub(super) fn percentile(values: &[f64], share: f64) -> f64 {
     let Some(last) = values.len().checked_sub(1) else { return f64::NAN };
     let position = share * last as f64;
     let below = position.floor() as usize;

@@ -3,17 +3,18 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::baselines::Baseline;
 use super::bootstrap::{self, Interval};
 use super::pools::{Item, Pools, Protocol, Shortage};
+use super::ranks::Ranks;
 use super::retrieval::{Embeddings, Ranking};
 use super::scores::{Retrieval, Scores};
 use crate::error::{Error, Result};
 
 /// Everything the canonical evaluation found; shares are fractions of 1.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Canonical {
     /// How queries and pools were to be drawn.
     pub protocol: Protocol,
@@ -31,6 +32,8 @@ pub struct Canonical {
     pub pool: usize,
     /// Negatives that random ones stand in for, over all queries.
     pub shortage: Shortage,
+    /// [`Pools::fingerprint`] of the canonical pools.
+    pub pools: Option<String>,
     /// What guessing reaches.
     pub chance: Retrieval<f64>,
     /// The model.
@@ -40,7 +43,7 @@ pub struct Canonical {
 }
 
 /// How one way of embedding fared, with 95 % bootstrap intervals over queries.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct System {
     /// What it is called.
     pub name: String,
@@ -52,10 +55,12 @@ pub struct System {
     /// Share of negatives with exactly the match's cosine; above a thousandth the embeddings have collapsed and the other
     /// figures mean nothing.
     pub tied: f64,
+    /// On the canonical pools, query by query.
+    pub ranks: Option<Ranks>,
 }
 
 /// Share of ties from which on a report warns.
-pub(super) const MANY_TIES: f64 = 1e-3;
+pub const MANY_TIES: f64 = 1e-3;
 
 /// Evaluates a model called `name` and the baselines; row i of each belongs to `items[i]`.
 ///
@@ -82,6 +87,7 @@ pub fn evaluate(
         queries: pools.queries.len(),
         pool: pools.size,
         shortage: pools.shortage,
+        pools: Some(pools.fingerprint()),
         chance: Retrieval::chance(pools.size),
         model: system(name, model)?,
         baselines: baselines.iter().map(|b| system(b.name, b.embeddings())).collect::<Result<_>>()?,
@@ -141,6 +147,7 @@ impl System {
             canonical: Retrieval { s: intervals[0], audio_to_midi: scores(1), midi_to_audio: scores(8) },
             s_random: intervals[15],
             tied: ranking.tied(),
+            ranks: Some(Ranks::from(&ranking)),
         })
     }
 }
@@ -182,6 +189,9 @@ pub(super) mod tests {
         let json = serde_json::to_value(&found).unwrap();
         assert_eq!(json["model"]["s"]["value"], figures.s);
         assert_eq!(json["baselines"][0]["audio_to_midi"]["mrr"], json["model"]["audio_to_midi"]["mrr"]);
+        let back: Canonical = serde_json::from_value(json).unwrap();
+        let ranks = back.model.ranks.unwrap();
+        assert_eq!((ranks.queries(), ranks.s(0..500), back.pools), (500, figures.s, found.pools));
     }
 
     #[test]

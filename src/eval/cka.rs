@@ -5,8 +5,12 @@
 //! n(n − 3)·HSIC₁ = Σ_{i≠j} K_ij·L_ij + (Σ_{i≠j} K_ij)(Σ_{i≠j} L_ij)/((n − 1)(n − 2)) − 2/(n − 2)·Σ_{i≠j≠k} K_ij·L_jk.
 //! Rows of centred Gram matrices sum to 0, so that all three sums follow from ⟨K, L⟩ and the diagonals.
 
+use rayon::prelude::*;
+
+use super::bootstrap::{Interval, percentile};
 use crate::error::{Error, Result};
 use crate::ops::gram::{centred_gram, pair_sums};
+use crate::random::{Philox, site};
 use crate::tensor::Tensor;
 
 /// The Gram matrix of a representation's centred features.
@@ -60,6 +64,14 @@ impl Gram {
         Ok(Gram { n, values: Values::Host((0..n * n).map(|i| dot(i / n, i % n)).collect()) })
     }
 
+    /// The same on the host, where its elements can be reordered.
+    fn host(&self) -> Result<Vec<f64>> {
+        match &self.values {
+            Values::Host(values) => Ok(values.clone()),
+            Values::Device(values) => Ok(values.to_host()?.to_f64()),
+        }
+    }
+
     fn pair(&self, other: &Gram) -> Result<Pair> {
         let wrong = || Error::op("CKA", "pair", "as many samples, on the same device", "others");
         if self.n != other.n {
@@ -83,6 +95,15 @@ impl Gram {
 }
 
 impl Pair {
+    /// Alignment, given the sums of each Gram matrix with itself.
+    fn cka(self, xx: Pair, yy: Pair, n: f64) -> Cka {
+        let ratio = |xy: f64, xx: f64, yy: f64| if xx > 0.0 && yy > 0.0 { xy / (xx * yy).sqrt() } else { 0.0 };
+        Cka {
+            biased: ratio(self.all, xx.all, yy.all),
+            debiased: ratio(self.debiased(n), xx.debiased(n), yy.debiased(n)),
+        }
+    }
+
     fn debiased(self, n: f64) -> f64 {
         let Pair { all, diagonal, traces } = self;
         let sums = all - diagonal + traces[0] * traces[1] / ((n - 1.0) * (n - 2.0)) - 2.0 / (n - 2.0) * diagonal;
@@ -93,9 +114,39 @@ impl Pair {
 /// Alignment of two representations of the same n samples; 0 where one of them is constant.
 pub fn linear_cka(x: &Gram, y: &Gram) -> Result<Cka> {
     let (xy, xx, yy) = (x.pair(y)?, x.pair(x)?, y.pair(y)?);
-    let n = x.n as f64;
-    let ratio = |xy: f64, xx: f64, yy: f64| if xx > 0.0 && yy > 0.0 { xy / (xx * yy).sqrt() } else { 0.0 };
-    Ok(Cka { biased: ratio(xy.all, xx.all, yy.all), debiased: ratio(xy.debiased(n), xx.debiased(n), yy.debiased(n)) })
+    Ok(xy.cka(xx, yy, x.n as f64))
+}
+
+/// What alignment comes to when samples of one are paired with others' of the other: mean, and the 2.5th and 97.5th percentiles over
+/// shuffles.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Null {
+    /// Of [`Cka::biased`].
+    pub biased: Interval,
+    /// Of [`Cka::debiased`].
+    pub debiased: Interval,
+}
+
+/// Alignment of `x` with `shuffles` random orders of `y`'s samples: what a figure must exceed to mean that pairs, and not only the
+/// shapes of the two clouds, agree.
+pub fn shuffled_null(x: &Gram, y: &Gram, shuffles: usize, seed: u64) -> Result<Null> {
+    let (matched, xx, yy, n) = (x.pair(y)?, x.pair(x)?, y.pair(y)?, x.n);
+    let (k, l) = (x.host()?, y.host()?);
+    let philox = Philox::new(seed, site("eval.cka.shuffle"));
+    let shuffled = |i: usize| {
+        let order = philox.stream(i as u64).permutation(n);
+        let row = |i: usize| k[i * n..][..n].iter().zip(&order).map(|(k, &j)| k * l[order[i] * n + j]).sum::<f64>();
+        let diagonal = (0..n).map(|i| k[i * n + i] * l[order[i] * n + order[i]]).sum();
+        Pair { all: (0..n).map(row).sum(), diagonal, ..matched }.cka(xx, yy, n as f64)
+    };
+    let found: Vec<Cka> = (0..shuffles).into_par_iter().map(shuffled).collect();
+    let spread = |of: fn(&Cka) -> f64| {
+        let mut values: Vec<f64> = found.iter().map(of).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let value = values.iter().sum::<f64>() / values.len() as f64;
+        Interval { value, low: percentile(&values, 0.025), high: percentile(&values, 0.975) }
+    };
+    Ok(Null { biased: spread(|cka| cka.biased), debiased: spread(|cka| cka.debiased) })
 }
 
 #[cfg(test)]
@@ -143,6 +194,23 @@ mod tests {
         let expected = hsic(&k, &l) / (hsic(&k, &k) * hsic(&l, &l)).sqrt();
         let got = linear_cka(&Gram::new(&x).unwrap(), &Gram::new(&y).unwrap()).unwrap().debiased;
         assert!((got - expected).abs() < 1e-9, "{got} against {expected}");
+    }
+
+    #[test]
+    fn shuffled_pairs_lose_their_alignment_but_not_its_bias() {
+        // The specification's example in small: independent Gaussians with more features than samples.
+        let mut stream = Philox::new(3, 1).stream(0);
+        let mut normal = |d: usize| -> Vec<f32> { (0..100 * d).map(|_| stream.normal() as f32).collect() };
+        let (x, noise) = (normal(200), normal(200));
+        let y: Vec<f32> = x.iter().zip(&noise).map(|(x, noise)| x + noise).collect();
+        let gram = |values: &[f32]| Gram::new(&Tensor::from_slice(&[100, 200], values)).unwrap();
+        let (x, noise, y) = (gram(&x), gram(&noise), gram(&y));
+        let null = shuffled_null(&x, &y, 50, 42).unwrap();
+        assert!((0.6..0.7).contains(&null.biased.value), "{null:?}");
+        assert!(null.debiased.value.abs() < 0.02 && null.debiased.low < 0.0 && null.debiased.high < 0.1, "{null:?}");
+        let (paired, apart) = (linear_cka(&x, &y).unwrap(), linear_cka(&x, &noise).unwrap());
+        assert!(paired.debiased > 5.0 * null.debiased.high && paired.biased > null.biased.high, "{paired:?} {null:?}");
+        assert!((apart.biased - null.biased.value).abs() < 0.02, "{apart:?} {null:?}");
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! | what each query is compared with | [`pools`] |
 //! | rank the candidates, count what is won | [`retrieval`], [`scores`] |
 //! | how sure the figures are | [`bootstrap`] |
+//! | how two systems compare, query by query or over seeds | [`ranks`], [`difference`], [`statistics`] |
 //! | the same task without learning anything | [`baselines`] |
 //! | the same where recording and notes do not quite fit | [`condition`], [`under`] |
-//! | how alike two representations are | [`cka`] |
+//! | how alike two representations are | [`cka`], [`rsa`] |
+//! | what can be read off an embedding | [`probe`] |
 //! | all of it in one report, and as text | [`canonical`] |
 
 pub mod baselines;
@@ -15,9 +17,15 @@ pub mod bootstrap;
 pub mod canonical;
 pub mod cka;
 pub mod condition;
+pub mod difference;
+pub mod maps;
 pub mod pools;
+pub mod probe;
+pub mod ranks;
 pub mod retrieval;
 mod retrieval_device;
+pub mod rsa;
 pub mod scores;
+pub mod statistics;
 mod table;
 pub mod under;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::data::segments::{Dataset, Segment};
 use crate::error::{Error, Result};
@@ -29,7 +29,7 @@ impl Item {
 }
 
 /// How queries and pools are drawn. [`Protocol::default`] is the paper's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Protocol {
     /// Segments used as queries.
     pub queries: usize,
@@ -76,7 +76,7 @@ pub enum Kind {
 }
 
 /// Negatives which the split could not provide, over all queries; random ones stand in for them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortage {
     /// Hard negatives missing.
     pub hard: usize,
@@ -135,6 +135,15 @@ impl Pools {
         }
         pools.queries = queries;
         Ok(pools)
+    }
+
+    /// 16 digits that are the same for the same queries and candidates: ranks of two evaluations that share them are comparable one by
+    /// one.
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(bytemuck::cast_slice(&self.queries)).update(bytemuck::cast_slice(&self.candidates));
+        hasher.update(&self.kinds.iter().map(|&kind| kind as u8).collect::<Vec<_>>());
+        hasher.finalize().to_hex()[..16].to_owned()
     }
 
     /// Appends the pool of one query; `free` is all true before and after.

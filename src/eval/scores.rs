@@ -1,9 +1,9 @@
 //! The figures of a retrieval (spec, "Evaluation"), and what guessing reaches.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The figures of one direction, shares as fractions of 1. `T` is `f64`, or an interval around it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Scores<T> {
     /// Share of queries whose match is ranked first.
     pub recall_at_1: T,
@@ -22,7 +22,7 @@ pub struct Scores<T> {
 }
 
 /// The figures of both directions and S, the smaller of their two R@10 (paper eq. 2).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Retrieval<T> {
     /// min(R@10 audio → MIDI, R@10 MIDI → audio).
     pub s: T,

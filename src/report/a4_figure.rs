@@ -43,7 +43,7 @@ impl A4Figure<'_> {
     /// Draws the figure as PNG. Frequency is logarithmic, so that the octave bands are stripes of one height, and each
     /// band's curve runs in its own stripe.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut canvas = Canvas::new(WIDTH, HEIGHT)?;
+        let mut canvas = Canvas::for_file(path, WIDTH, HEIGHT)?;
         let (width, height) = canvas.size();
         let seconds = (self.audio.len() as f64 / f64::from(SAMPLE_RATE)).max(1e-3);
         let axes = Axes {

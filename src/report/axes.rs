@@ -74,6 +74,9 @@ impl Axes {
 /// A title at the upper left, and under it a smaller line where `subtitle` is not empty.
 pub fn title(canvas: &mut Canvas, left: f64, title: &str, subtitle: &str) -> Result<()> {
     canvas.text((left, 24.0), Align::Left, TITLE_TEXT, INK, title)?;
+    if subtitle.is_empty() {
+        return Ok(());
+    }
     canvas.text((left, 48.0), Align::Left, TICK_TEXT, MUTED, subtitle)
 }
 

@@ -1,8 +1,9 @@
-//! A canvas in logical pixels with smooth edges and its own font, saved as PNG.
+//! A canvas in logical pixels with smooth edges and its own font, saved as PNG or as SVG: what draws a figure need not know which.
 //!
-//! Everything is drawn `SCALE` times too large and averaged down, which smooths what plotters draws with hard edges.
+//! Pixels are drawn `SCALE` times too large and averaged down, which smooths what plotters draws with hard edges.
 
 use std::fmt::Display;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Once;
 
@@ -11,6 +12,7 @@ use plotters::prelude::{BitMapBackend, DrawingBackend, RGBAColor, RGBColor, Shap
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, register_font};
 
+use super::svg::Svg;
 use crate::error::{Error, Result};
 use crate::io::write_atomic;
 
@@ -49,10 +51,22 @@ pub enum Align {
 pub struct Canvas {
     width: usize,
     height: usize,
+    /// The sheet as RGB, `SCALE` times as wide and high; texts are measured with its font in either format.
     pixels: Vec<u8>,
+    /// Takes the shapes in place of the pixels.
+    svg: Option<Svg>,
 }
 
 impl Canvas {
+    /// As [`Canvas::new`], for a figure that is saved as `path`: an SVG where that ends in `.svg`, pixels otherwise.
+    pub fn for_file(path: &Path, width: usize, height: usize) -> Result<Self> {
+        let mut canvas = Canvas::new(width, height)?;
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
+            canvas.svg = Some(Svg::default());
+        }
+        Ok(canvas)
+    }
+
     /// A white sheet of `width` × `height` logical pixels, each 1 to 8192.
     pub fn new(width: usize, height: usize) -> Result<Self> {
         if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
@@ -63,7 +77,7 @@ impl Canvas {
             // A font that is not a font is found at the first text.
             let _ = register_font(FONT, FontStyle::Normal, UBUNTU_LIGHT);
         });
-        Ok(Canvas { width, height, pixels: vec![255; width * height * SCALE * SCALE * 3] })
+        Ok(Canvas { width, height, pixels: vec![255; width * height * SCALE * SCALE * 3], svg: None })
     }
 
     /// Width and height in logical pixels.
@@ -73,6 +87,10 @@ impl Canvas {
 
     /// A filled rectangle between two corners.
     pub fn rectangle(&mut self, (x0, y0): (f64, f64), (x1, y1): (f64, f64), color: RGBAColor) -> Result<()> {
+        if let Some(svg) = &mut self.svg {
+            svg.rectangle((x0.min(x1), y0.min(y1)), (x0.max(x1), y0.max(y1)), color);
+            return Ok(());
+        }
         let end = |x: f64| device(x) - 1;
         let (left, right) = (device(x0.min(x1)), end(x0.max(x1)));
         let (top, bottom) = (device(y0.min(y1)), end(y0.max(y1)));
@@ -84,10 +102,14 @@ impl Canvas {
 
     /// A line through `points`, `width` logical pixels thick.
     pub fn line(&mut self, points: &[(f64, f64)], width: f64, color: impl Color) -> Result<()> {
-        let path: Vec<_> = points.iter().map(|&p| device_point(p)).collect();
-        if path.len() < 2 {
+        if points.len() < 2 {
             return Ok(());
         }
+        if let Some(svg) = &mut self.svg {
+            svg.line(points, width, color.to_rgba());
+            return Ok(());
+        }
+        let path: Vec<_> = points.iter().map(|&p| device_point(p)).collect();
         let style = ShapeStyle { color: color.to_rgba(), filled: false, stroke_width: device(width).max(1) as u32 };
         self.draw(|backend| backend.draw_path(path, &style))
     }
@@ -107,18 +129,30 @@ impl Canvas {
 
     /// A filled dot.
     pub fn dot(&mut self, center: (f64, f64), radius: f64, color: impl Color) -> Result<()> {
+        if let Some(svg) = &mut self.svg {
+            svg.dot(center, radius, color.to_rgba());
+            return Ok(());
+        }
         let (center, radius) = (device_point(center), device(radius).max(1) as u32);
         self.draw(|backend| backend.draw_circle(center, radius, &ShapeStyle::from(color.to_rgba()).filled(), true))
     }
 
     /// A filled polygon.
     pub fn polygon(&mut self, corners: &[(f64, f64)], color: impl Color) -> Result<()> {
+        if let Some(svg) = &mut self.svg {
+            svg.polygon(corners, color.to_rgba());
+            return Ok(());
+        }
         let corners: Vec<_> = corners.iter().map(|&p| device_point(p)).collect();
         self.draw(|backend| backend.fill_polygon(corners, &ShapeStyle::from(color.to_rgba()).filled()))
     }
 
     /// One line of text, `size` logical pixels high.
     pub fn text(&mut self, at: (f64, f64), align: Align, size: f64, color: impl Color, text: &str) -> Result<()> {
+        if let Some(svg) = &mut self.svg {
+            svg.text(at, align, size, color.to_rgba(), text);
+            return Ok(());
+        }
         let h_pos = match align {
             Align::Left => HPos::Left,
             Align::Center => HPos::Center,
@@ -141,27 +175,31 @@ impl Canvas {
         let clip = |x: f64, side: usize| (device(x).max(0) as usize).min(side * SCALE);
         let (left, right) = (clip(x0, self.width), clip(x1, self.width));
         let (top, bottom) = (clip(y0, self.height), clip(y1, self.height));
+        if right <= left || bottom <= top {
+            return;
+        }
         let share = |i: usize, from: usize, to: usize| (i as f64 + 0.5) / (to - from) as f64;
         for y in top..bottom {
-            let row = &mut self.pixels[(y * self.width * SCALE + left) * 3..][..(right.max(left) - left) * 3];
+            let row = &mut self.pixels[(y * self.width * SCALE + left) * 3..][..(right - left) * 3];
             for (i, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
                 let RGBColor(r, g, b) = color(share(i, left, right), share(y - top, top, bottom));
                 *pixel = [r, g, b];
             }
         }
+        if let Some(svg) = &mut self.svg {
+            let rows = (top..bottom).map(|y| &self.pixels[(y * self.width * SCALE + left) * 3..][..(right - left) * 3]);
+            let size = (right - left, bottom - top);
+            svg.image((x0.min(x1), y0.min(y1)), (x0.max(x1), y0.max(y1)), size, &rows.collect::<Vec<_>>().concat());
+        }
     }
 
-    /// Saves the figure as PNG, atomically.
+    /// Saves the figure as PNG, or as SVG where it was made [for such a file](Canvas::for_file); atomically.
     pub fn save(&self, path: &Path) -> Result<()> {
+        if let Some(svg) = &self.svg {
+            return write_atomic(path, |out| out.write_all(svg.document(self.width, self.height).as_bytes()));
+        }
         let pixels = self.averaged();
-        write_atomic(path, |out| {
-            let mut encoder = png::Encoder::new(out, self.width as u32, self.height as u32);
-            encoder.set_color(png::ColorType::Rgb);
-            encoder.set_depth(png::BitDepth::Eight);
-            let mut writer = encoder.write_header()?;
-            writer.write_image_data(&pixels)?;
-            Ok(writer.finish()?)
-        })
+        write_atomic(path, |out| write_png(out, (self.width, self.height), &pixels))
     }
 
     /// The sheet at its logical size, each pixel the mean of its device pixels.
@@ -185,6 +223,16 @@ impl Canvas {
         f(&mut BitMapBackend::with_buffer(&mut self.pixels, size))
             .map_err(|e| Error::op("canvas", "shape", "something that can be drawn", e.to_string()))
     }
+}
+
+/// Writes RGB pixels [height, width, 3] as PNG.
+pub(super) fn write_png(out: impl Write, (width, height): (usize, usize), pixels: &[u8]) -> std::io::Result<()> {
+    let mut encoder = png::Encoder::new(out, width as u32, height as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(pixels)?;
+    Ok(writer.finish()?)
 }
 
 /// Logical to device pixels; saturates far outside the sheet, where shapes are clipped.

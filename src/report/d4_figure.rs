@@ -35,7 +35,7 @@ impl D4Figure<'_> {
     /// Draws the figure as PNG: above, the notes joined in order, coloured by the direction of the interval; below, each
     /// note's interval to the next.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut canvas = Canvas::new(WIDTH, HEIGHT)?;
+        let mut canvas = Canvas::for_file(path, WIDTH, HEIGHT)?;
         let (width, height) = canvas.size();
         let shown: Vec<(&Note, &[f32; 4])> =
             self.notes.iter().zip(self.d4.as_chunks::<4>().0).filter(|(note, _)| note.onset < self.span.1).collect();

@@ -44,7 +44,7 @@ pub fn line_chart(
     series: &[Series],
     hlines: &[HLine],
 ) -> Result<()> {
-    let mut canvas = Canvas::new(WIDTH, HEIGHT)?;
+    let mut canvas = Canvas::for_file(path, WIDTH, HEIGHT)?;
     let (width, height) = canvas.size();
     let axes = Axes {
         left: 64.0,
@@ -95,7 +95,7 @@ fn extent(series: &Series) -> impl Iterator<Item = f64> + '_ {
     series.points.iter().zip(spread).flat_map(|(p, s)| [p.1 - s, p.1 + s])
 }
 
-fn legend(canvas: &mut Canvas, left: f64, series: &[Series]) -> Result<()> {
+pub(super) fn legend(canvas: &mut Canvas, left: f64, series: &[Series]) -> Result<()> {
     let mut x = left;
     for (s, color) in series.iter().zip(SERIES.iter().cycle()).filter(|(s, _)| !s.label.is_empty()) {
         canvas.line(&[(x, 54.0), (x + 22.0, 54.0)], 2.5, color)?;
@@ -105,7 +105,7 @@ fn legend(canvas: &mut Canvas, left: f64, series: &[Series]) -> Result<()> {
     Ok(())
 }
 
-fn curve(canvas: &mut Canvas, axes: &Axes, series: &Series, color: RGBColor) -> Result<()> {
+pub(super) fn curve(canvas: &mut Canvas, axes: &Axes, series: &Series, color: RGBColor) -> Result<()> {
     let finite = |p: &(f64, f64)| p.0.is_finite() && p.1.is_finite();
     let banded: Vec<_> = series.points.iter().copied().zip(series.spread.iter().copied()).collect();
     for run in banded.split(|(p, s)| !finite(p) || !s.is_finite()).filter(|run| run.len() > 1) {
@@ -174,7 +174,7 @@ pub struct HeatMap<'a> {
 pub fn heat_map(path: &Path, title: &str, x_label: &str, y_label: &str, unit: &str, map: &HeatMap) -> Result<()> {
     let columns = map.columns.max(1);
     let rows = (map.values.len() / columns).max(1);
-    let mut canvas = Canvas::new(WIDTH, HEIGHT)?;
+    let mut canvas = Canvas::for_file(path, WIDTH, HEIGHT)?;
     let (width, height) = canvas.size();
     let axes = Axes {
         left: 110.0,

@@ -2,7 +2,11 @@
 
 pub mod a4_figure;
 pub mod axes;
+pub mod bars;
 pub mod canvas;
 pub mod d4_figure;
 pub mod draw;
 pub mod run;
+pub mod schedule_figure;
+mod svg;
+pub mod table;

@@ -18,6 +18,11 @@ use crate::train::log;
 /// Folder of a run that holds its report.
 const FOLDER: &str = "report";
 
+/// Where the evaluation of the run in folder `run` on `split` is kept.
+pub fn evaluation_file(run: &Path, split: Split) -> PathBuf {
+    run.join(FOLDER).join(format!("{split}.json"))
+}
+
 /// Saves the evaluation `found` on `split`, and draws the curve with the baselines' S on that split.
 pub fn save(run: &Path, split: Split, found: &Canonical) -> Result<()> {
     let folder = write(run, &format!("{split}.json"), found)?;
@@ -58,7 +63,7 @@ fn write(run: &Path, name: &str, found: &Canonical) -> Result<PathBuf> {
 }
 
 /// (epoch, S in per cent) of every validation in the log.
-fn validation(records: &[Map<String, Value>]) -> Vec<(f64, f64)> {
+pub(super) fn validation(records: &[Map<String, Value>]) -> Vec<(f64, f64)> {
     let point = |record: &Map<String, Value>| {
         let evaluated = record.get("kind")? == "eval" && record.get("split")? == "validation";
         evaluated.then_some((record.get("epoch")?.as_f64()?, 100.0 * record.get("s")?.as_f64()?))
