@@ -103,11 +103,11 @@ standardise(const T* __restrict__ x, const uint32_t* __restrict__ offsets, T* __
     }
 }
 
-// dx = (dy − mean dy − (x − μ)/σ·mean(dy·y))/(σ + ε).
+// dx = (dy − mean dy − (x − μ)/σ·mean(dy·y))/(σ + ε), 0 where σ ≤ flat.
 template <typename T>
 KERNEL(threads = 256)
 standardise_input(const T* __restrict__ x, const T* __restrict__ dy, const float* __restrict__ moments,
-                  const uint32_t* __restrict__ offsets, T* __restrict__ dx, float epsilon, int samples, int d) {
+                  const uint32_t* __restrict__ offsets, T* __restrict__ dx, float epsilon, float flat, int samples, int d) {
     const uint32_t first = offsets[blockIdx.y], last = offsets[blockIdx.y + 1];
     const int column = blockIdx.x * WARP + threadIdx.x % WARP, lane = threadIdx.x / WARP;
     const bool mine = column < d, real = static_cast<int>(blockIdx.y) < samples;
@@ -124,10 +124,11 @@ standardise_input(const T* __restrict__ x, const T* __restrict__ dy, const float
     }
     sum = sum_over_warps(sum) * scale, along = sum_over_warps(along) * scale;
     if (!mine) return;
-    const float slope = deviation > 0.0f ? along / deviation : 0.0f;
+    const bool moves = real && deviation > flat;
+    const float slope = moves ? along / deviation : 0.0f;
     for (uint32_t t = first + lane; t < last; t += LANES) {
         const size_t at = static_cast<size_t>(t) * d + column;
         const float g = (to_float(dy[at]) - sum - (to_float(x[at]) - mean) * slope) / (deviation + epsilon);
-        dx[at] = from_float<T>(real ? g : 0.0f);
+        dx[at] = from_float<T>(moves ? g : 0.0f);
     }
 }

@@ -41,3 +41,8 @@ pub mod tensor;
 pub mod train;
 
 pub use error::{Error, Result};
+
+/// Compiles and runs what a page of documentation shows.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/adding-a-descriptor.md")]
+pub struct AddingADescriptor;

@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use crate::descriptors::a4::a4;
 use crate::descriptors::device::DeviceStft;
 use crate::descriptors::stft::Padding;
+use crate::descriptors::{A4, A7, A8, A9, Descriptor, Source};
 use crate::device::{DType, Device, probe};
 use crate::error::Result;
 use crate::eval::cka::{Cka, Gram, linear_cka};
@@ -145,13 +145,24 @@ fn optimizer(device: &Device) -> Result<f64> {
     Ok(share(&trained(device)?, &trained(&Device::Cpu)?, 1e-5))
 }
 
-/// STFT and A4 of a fifth of a second.
+/// STFT, A4, A7, A8 and A9 of a fifth of a second.
 fn spectra(device: &Device) -> Result<f64> {
+    type OnDevice = fn(&DeviceStft, &Tensor, DType) -> Result<Tensor>;
+    let all: [(&dyn Descriptor, OnDevice, f32); 4] = [
+        (&A4, DeviceStft::a4, 2e-4),
+        (&A7, DeviceStft::a7, 2e-5),
+        (&A8, DeviceStft::a8, 2e-5),
+        (&A9, DeviceStft::a9, 2e-5),
+    ];
     let tone = |i: usize| 0.5 * (std::f32::consts::TAU * 440.0 * i as f32 / 24_000.0).sin();
     let audio: Vec<f32> = draw(7, 5_000).iter().enumerate().map(|(i, noise)| tone(i) + 0.1 * noise).collect();
     let on = Tensor::from_slice(&[1, audio.len()], &audio).to_device(device, DType::F32)?;
-    let got = DeviceStft::new(device, Padding::Reflect)?.a4(&on, DType::F32)?.to_host()?;
-    Ok(share(&got.to_f32(), &a4(&audio, Padding::Reflect), 2e-4))
+    let stft = DeviceStft::new(device, Padding::Reflect)?;
+    all.iter().try_fold(0.0f64, |worst, (descriptor, on_device, tolerance)| {
+        let got = on_device(&stft, &on, DType::F32)?.to_host()?;
+        let expected = descriptor.compute(Source::audio(&audio, Padding::Reflect));
+        Ok(worst.max(share(&got.to_f32(), &expected, *tolerance)))
+    })
 }
 
 /// CKA of two small representations.

@@ -30,7 +30,7 @@ const PEAKS: usize = 8;
 /// Bins below are no peaks.
 const LOWEST_HZ: f64 = 50.0;
 /// Width of the Gaussian around an attractor, in octaves.
-const SIGMA: f64 = 0.02;
+pub(super) const SIGMA: f64 = 0.02;
 /// Keeps silence at 0 (eq. 14).
 pub(super) const EPSILON: f64 = 1e-8;
 
@@ -82,7 +82,8 @@ pub(super) fn activations(samples: &[f32], padding: Padding) -> Vec<[f64; 12]> {
     rows
 }
 
-fn lowest_bin() -> usize {
+/// The first bin that can be a peak.
+pub(super) fn lowest_bin() -> usize {
     (LOWEST_HZ * N_FFT as f64 / f64::from(SAMPLE_RATE)).ceil() as usize
 }
 
@@ -103,10 +104,12 @@ fn peaks(first: usize, end: usize, power: impl Fn(usize) -> f32) -> [usize; PEAK
     bins
 }
 
+/// log2 of [`RATIOS`]: the μ of eq. 13.
+pub(super) static ATTRACTORS: LazyLock<[f64; 12]> =
+    LazyLock::new(|| RATIOS.map(|(n, d)| (f64::from(n) / f64::from(d)).log2()));
+
 /// Eq. 13 summed over all pairs of peaks (bin, magnitude) in ascending frequency.
 fn attracted(peaks: &[(usize, f64); PEAKS]) -> [f64; 12] {
-    static ATTRACTORS: LazyLock<[f64; 12]> =
-        LazyLock::new(|| RATIOS.map(|(n, d)| (f64::from(n) / f64::from(d)).log2()));
     let mut row = [0.0; 12];
     for (i, &(low, quiet)) in peaks.iter().enumerate() {
         for &(high, loud) in &peaks[i + 1..] {

@@ -12,7 +12,7 @@ use crate::data::audio::SAMPLE_RATE;
 /// C1, where pitch classes count from (eq. 15).
 const REFERENCE_HZ: f64 = 32.7;
 /// Keeps silence at 0.
-const EPSILON: f64 = 1e-8;
+pub(super) const EPSILON: f64 = 1e-8;
 /// The pitch classes.
 pub const PITCH_CLASSES: [&str; 12] = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
 

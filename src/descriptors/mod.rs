@@ -12,10 +12,6 @@
 //! A descriptor is one file, one [`Descriptor`], one line in [`ALL`]. [`stft`] is the spectrum under every audio
 //! descriptor, [`duration`] the buckets of a note's length.
 
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/adding-a-descriptor.md")]
-struct AddingADescriptor;
-
 pub mod a4;
 pub mod a4_learned;
 pub mod a7;

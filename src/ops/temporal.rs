@@ -3,6 +3,7 @@
 //! difference: y\[t\] = τ₀·x\[t\] + τ₁·x[t + 1], 0 in a sample's last row; dx\[t\] = τ₀·dy\[t\] + τ₁·dy[t − 1], dτ₀ = Σ x\[t\]·dy\[t\],
 //! dτ₁ = Σ x[t + 1]·dy\[t\], over the rows that have a next.
 //! standardise: y = (x − μ)/(σ + ε), σ² = mean (x − μ)²; dx = (dy − mean dy − (x − μ)/σ·mean(dy·y))/(σ + ε).
+//! A column with σ ≤ 1e-6, whose rise and fall is rounding, passes no gradient: 1/(σ + ε) would make a silent segment outweigh a batch.
 //! Rows that only fill up (of no sample) become 0 and have gradient 0.
 
 use super::{Case, Input, Ragged};
@@ -14,6 +15,8 @@ use crate::{with_real, with_storage};
 
 /// Keeps a column that never changes at 0 (eq. 5).
 const EPSILON: f64 = 1e-8;
+/// Deviation up to which a column counts as constant for its gradient.
+const FLAT: f64 = 1e-6;
 
 fn check(op: &'static str, x: &Var, rows: &Ragged) -> Result<usize> {
     let d = x.value().cols();
@@ -82,9 +85,12 @@ pub fn standardise(tape: &Tape, x: &Var, rows: &Ragged) -> Result<Var> {
         for (own, c) in columns(&rows, d) {
             let column = || own.clone().map(|t| t * d + c);
             let Moments { mean, deviation } = Moments::of(column().map(|i| source[i]));
+            if deviation <= FLAT {
+                continue;
+            }
             let n = own.len() as f64;
             let (sum, along) = column().fold((0.0, 0.0), |(s, a), i| (s + dy[i], a + dy[i] * y[i]));
-            let slope = if deviation > 0.0 { along / n / deviation } else { 0.0 };
+            let slope = along / n / deviation;
             column().for_each(|i| dx[i] = (dy[i] - sum / n - (source[i] - mean) * slope) / (deviation + EPSILON));
         }
         Ok(vec![Some(Tensor::from_f64(&[rows.total(), d], &dx, dtype))])
@@ -152,7 +158,7 @@ fn launch_standardise(tape: &Tape, x: &Var, rows: &Ragged) -> Result<Var> {
             let mut dx = Tensor::uninit_on(&device, &[total, d], dy.dtype())?;
             kernels::temporal::standardise_input::<T>(
                 Launch::grid(&device, tiles), xv.input(), dy.input(), moments.input(), offsets.input(0), dx.output(),
-                epsilon, b, columns,
+                epsilon, FLAT as f32, b, columns,
             )?;
             Ok(vec![Some(dx)])
         }))
@@ -177,4 +183,27 @@ pub fn cases() -> Vec<Case> {
             .of_depth(2)
     });
     differences.into_iter().chain(standardised).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Device;
+
+    #[test]
+    fn silence_is_0_and_passes_no_gradient() {
+        let rows = Ragged::from_lengths([4]);
+        // A column that moves, one that does not, and one that moves by rounding alone.
+        let x = [0.0f32, 3.0, 1.0, 1.0, 3.0, 1.0, 2.0, 3.0, 1.0, 5.0, 3.0, 1.0 + f32::EPSILON];
+        for device in [Device::Cpu, Device::emulated(1).unwrap()] {
+            let tape = Tape::recording();
+            let x = tape.leaf(Tensor::from_slice(&[4, 3], &x).to_device(&device, DType::F32).unwrap());
+            let y = standardise(&tape, &x, &rows).unwrap();
+            assert!(y.value().to_f32().chunks(3).all(|row| row[1] == 0.0));
+            let dy: Vec<f32> = (0..12).map(|i| (i as f32).cos()).collect();
+            let dy = Tensor::from_slice(&[4, 3], &dy).to_device(&device, DType::F32).unwrap();
+            let dx = tape.backward(&y, dy).unwrap().take(&x).unwrap().to_f32();
+            assert!(dx.chunks(3).all(|row| row[0] != 0.0 && row[1..] == [0.0, 0.0]), "{dx:?}");
+        }
+    }
 }

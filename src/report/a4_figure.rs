@@ -134,14 +134,15 @@ fn legend(canvas: &mut Canvas, left: f64) -> Result<()> {
 }
 
 /// Levels over logarithmic frequency and time.
-struct Picture {
+pub(super) struct Picture {
     frames: usize,
     /// dB below the loudest, row-major [ROWS, frames]; row 0 is the highest frequency.
     db: Vec<f32>,
 }
 
 impl Picture {
-    fn of(audio: &[f32], padding: Padding, (low, high): (f64, f64)) -> Self {
+    /// Of audio at 24 kHz between two frequencies, log2 of Hz.
+    pub(super) fn of(audio: &[f32], padding: Padding, (low, high): (f64, f64)) -> Self {
         let stft = Stft::paper(padding);
         let magnitudes = stft.magnitudes(audio);
         let frames = stft.frames(audio.len());
@@ -161,7 +162,7 @@ impl Picture {
     }
 
     /// Share 0 to 1 of the colours at the point (u, v) of the picture, interpolated in time.
-    fn share(&self, u: f64, v: f64) -> f64 {
+    pub(super) fn share(&self, u: f64, v: f64) -> f64 {
         let row = ((v * ROWS as f64) as usize).min(ROWS - 1) * self.frames;
         let t = u * (self.frames - 1) as f64;
         let (i, fraction) = (t as usize, t.fract() as f32);

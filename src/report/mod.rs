@@ -6,7 +6,7 @@ pub mod bars;
 pub mod canvas;
 pub mod d4_figure;
 pub mod draw;
-pub mod feature_figure;
+pub mod rows_figure;
 pub mod run;
 pub mod schedule_figure;
 mod svg;

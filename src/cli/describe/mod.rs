@@ -1,9 +1,8 @@
 //! `engine describe`: the descriptor of a recording or a MIDI file, as numbers and as a picture.
 
 mod audio;
-mod choice;
-mod features;
 mod notes;
+mod octaves;
 
 use std::fs::File;
 use std::io::Read;
@@ -13,19 +12,59 @@ use serde_json::{Value, json};
 
 use super::output::{print, print_json};
 use crate::config::keys::{keys, parse};
-use crate::config::setting::{Limits, Setting};
+use crate::config::setting::{Limits, Setting, json_text};
 use crate::data::regular_file;
 use crate::descriptors::stft::Padding;
-use crate::descriptors::{A4, Descriptor, Domain};
+use crate::descriptors::{self, Descriptor, Domain};
 use crate::error::{Error, Result};
 use crate::npy::write_npy;
 use crate::progress::say;
-use choice::DescriptorChoice;
 
 /// Seconds of the segments that the model hears (paper section 3).
 const WINDOW_SECONDS: f64 = 4.0;
 /// Windows that the picture of a whole file shows.
 const SHOWN_WINDOWS: usize = 3;
+
+/// Which descriptor to compute.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Choice {
+    /// The first of the file's kind.
+    Auto,
+    /// This one.
+    Of(&'static dyn Descriptor),
+}
+
+/// What can be described: all but those that only training completes.
+fn descriptors() -> impl Iterator<Item = &'static dyn Descriptor> {
+    descriptors::ALL.iter().copied().filter(|d| d.raw_dims() == d.dims())
+}
+
+/// "a4"
+fn word(descriptor: &dyn Descriptor) -> String {
+    descriptor.name().to_lowercase()
+}
+
+impl Setting for Choice {
+    fn kind(&self, _: &Limits) -> String {
+        let words: Vec<String> = std::iter::once("auto".into()).chain(descriptors().map(word)).collect();
+        words.join("|")
+    }
+
+    fn set(&mut self, text: &str, _: &Limits) -> bool {
+        let found = match text {
+            "auto" => Some(Choice::Auto),
+            _ => descriptors().find(|d| d.name().eq_ignore_ascii_case(text)).map(Choice::Of),
+        };
+        found.map(|choice| *self = choice).is_some()
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Choice::Auto => Value::from("auto"),
+            Choice::Of(descriptor) => Value::from(word(*descriptor)),
+        }
+    }
+}
 
 /// What part of the file is described.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,11 +100,11 @@ impl Setting for Start {
 keys! {
     /// Settings of `engine describe`.
     DescribeConfig {
-        /// What to compute; auto = a4 of audio, d4 of MIDI. (a8's last normalisation cancels its onset gate.)
-        descriptor: DescriptorChoice = DescriptorChoice::AUTO;
+        /// What to compute; auto = a4 of audio, d4 of MIDI. (a8: its last normalisation cancels its onset gate.)
+        descriptor: Choice = Choice::Auto;
         /// Folder for DESCRIPTOR.npy and DESCRIPTOR.png; none = print only.
         out: Option<PathBuf> = None;
-        /// Describe the 4-s window that begins here; all = the whole file (a4: window by window).
+        /// Describe the 4-s window that begins here; all = the whole file (audio: window by window).
         start: Start = Start::All;
         /// What the STFT sees beyond the ends of a window.
         padding as "stft.padding": Padding = Padding::Reflect;
@@ -111,11 +150,24 @@ pub fn run(file: &Path, settings: &[String], as_json: bool) -> Result<()> {
 
 fn describe(file: &Path, config: &DescribeConfig) -> Result<Description> {
     let domain = if is_midi(file)? { Domain::Midi } else { Domain::Audio };
-    let descriptor = config.descriptor.of(domain, file)?;
+    let fitting: Vec<_> = descriptors().filter(|d| d.domain() == domain).collect();
+    let chosen = match config.descriptor {
+        Choice::Auto => fitting.first().copied(),
+        Choice::Of(descriptor) => Some(descriptor).filter(|d| d.domain() == domain),
+    };
+    let Some(descriptor) = chosen else {
+        let (of, kind) = if domain == Domain::Midi { ("audio", "MIDI") } else { ("MIDI", "not MIDI") };
+        let fitting: Vec<_> = fitting.into_iter().map(|d| format!("descriptor={}", word(d))).collect();
+        let choice = json_text(&config.descriptor.json());
+        let file = file.display();
+        return Err(Error::Usage(format!(
+            "descriptor={choice} is of {of}, and {file} is {kind}: try {}",
+            fitting.join(", ")
+        )));
+    };
     match domain {
-        Domain::Midi => notes::describe(file, config),
-        Domain::Audio if descriptor.name() == A4.name() => audio::describe(file, config),
-        Domain::Audio => features::describe(file, config, descriptor),
+        Domain::Audio => audio::describe(file, descriptor, config),
+        Domain::Midi => notes::describe(file, descriptor, config),
     }
 }
 
@@ -144,6 +196,20 @@ fn is_midi(file: &Path) -> Result<bool> {
 /// The file's name without its folder, for titles.
 fn name(file: &Path) -> String {
     file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// The moments of each column of `values`, as lines under a heading and as objects.
+fn table(descriptor: &dyn Descriptor, values: &[f32]) -> (String, Vec<Value>) {
+    let mut text = String::from("column   feature                               mean       sd      min      max\n");
+    let mut features = Vec::new();
+    for (column, feature) in descriptor.columns().iter().enumerate() {
+        let moments = Moments::of(values, descriptor.dims(), column);
+        text += &format!("{:>6}   {feature:<32} {moments}\n", column + 1);
+        let mut entry = json!({ "column": column + 1, "feature": feature });
+        moments.add_to(&mut entry);
+        features.push(entry);
+    }
+    (text, features)
 }
 
 /// Mean, standard deviation (1/n), smallest and largest value of a column.
@@ -185,6 +251,7 @@ impl std::fmt::Display for Moments {
 mod tests {
     use super::*;
     use crate::descriptors::d4::d4;
+    use crate::descriptors::{A4, Source};
     use crate::golden::{Golden, max_abs_diff};
 
     /// Describes and saves as [`run`] does, without printing.
@@ -232,17 +299,6 @@ mod tests {
         assert_eq!(found.json["left_out_seconds"], 0.5);
         assert!(found.text.contains("47 - 94"), "{}", found.text);
         assert!(std::fs::metadata(folder.path().join("a4.png")).unwrap().len() > 10_000);
-        for name in ["a7", "a8", "a9"] {
-            let settings = [format!("descriptor={}", name.to_uppercase()), format!("out={}", folder.path().display())];
-            let found = described(&wav, &settings.each_ref().map(String::as_str)).unwrap();
-            assert_eq!(
-                (read_npy(&folder.path().join(format!("{name}.npy"))).0, found.shape.len()),
-                (vec![2, 188, 12], 3)
-            );
-            assert_eq!(found.json["features"].as_array().map(Vec::len), Some(12));
-            assert!(std::fs::metadata(folder.path().join(format!("{name}.png"))).unwrap().len() > 5_000);
-        }
-        assert!(refused(&wav, &["descriptor=a4-learned"]).1.contains("descriptor=a4"));
 
         let window = described(&wav, &["start=4"]).unwrap();
         assert_eq!((window.shape, window.values), (vec![1, 188, 8], values[188 * 8..].to_vec()));
@@ -250,6 +306,35 @@ mod tests {
         let (code, message) = refused(&wav, &["start=8.5"]);
         assert!(code == 2 && message.contains("ends at 8.500 s"), "{message}");
         assert_eq!(refused(&wav, &["start=-1"]).0, 2);
+    }
+
+    #[test]
+    fn every_descriptor_of_audio_is_computed_named_and_drawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = std::env::var_os("DESCANT_FIGURES").map_or(folder.path().to_path_buf(), Into::into);
+        let wav = folder.path().join("one.wav");
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: 24_000,
+            bits_per_sample: 32,
+            sample_format: hound::SampleFormat::Float,
+        };
+        let audio: Vec<f32> = Golden::open("descriptors").f32("audio_i16").iter().map(|x| x / 32768.0).collect();
+        let mut writer = hound::WavWriter::create(&wav, spec).unwrap();
+        audio.iter().for_each(|&x| writer.write_sample(x).unwrap());
+        writer.finalize().unwrap();
+        for descriptor in descriptors().filter(|d| d.domain() == Domain::Audio) {
+            let word = word(descriptor);
+            let found = described(&wav, &[&format!("descriptor={word}"), &format!("out={}", kept.display())]).unwrap();
+            let (shape, values) = read_npy(&kept.join(format!("{word}.npy")));
+            assert_eq!(shape, [2, 188, descriptor.dims() as u64]);
+            let windows = audio.chunks(96_000).map(|x| Source::audio(x, Padding::Reflect));
+            assert_eq!(values, windows.flat_map(|x| descriptor.compute(x)).collect::<Vec<_>>());
+            let named =
+                descriptor.name() == A4.name() || descriptor.columns().iter().all(|name| found.text.contains(name));
+            assert!(named && found.text.contains(descriptor.about()), "{}", found.text);
+            assert!(std::fs::metadata(kept.join(format!("{word}.png"))).unwrap().len() > 10_000);
+        }
     }
 
     #[test]
@@ -288,7 +373,8 @@ mod tests {
         let (code, message) = refused(&wav, &["descriptor=d4"]);
         assert!(code == 2 && message.contains("descriptor=a4"), "{message}");
         let (code, message) = refused(&wav, &["descriptor=a44"]);
-        assert!(code == 2 && message.contains("auto|a4|d4"), "{message}");
+        assert!(code == 2 && message.contains("auto|a4|d4|a7|a8|a9;"), "{message}");
+        assert_eq!(refused(&wav, &["descriptor=a4-learned"]).0, 2);
         let (code, message) = refused(&wav, &["descripter=a4"]);
         assert!(code == 2 && message.contains("`descriptor`"), "{message}");
         for damaged in [&midi, &wav, &folder.path().join("none.wav"), &folder.path().to_path_buf()] {
