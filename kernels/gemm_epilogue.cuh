@@ -79,10 +79,10 @@ constexpr int SLAB_PITCH = COLUMNS + 8;
 
 // Finishes the sixteen rows that a warp holds as mma_bf16 does, tile after tile of eight columns: through its `slab` of shared memory,
 // so that every lane stores eight neighbours. They are rows `row` on and columns `column` on of an m × n result, whose item begins at
-// element `base`; bare sums go to `partial` [m, n] where that is given.
-template <int COLUMNS, typename T>
+// element `base`; bare sums go to `partial` [m, n] where that is given. `epilogue` is one like `Epilogue`.
+template <int COLUMNS, typename E>
 __device__ __forceinline__ void finish_rows(float* slab, const float (&sums)[COLUMNS / 8][4], int row, int column, int m, int n,
-                                            float* partial, const Epilogue<T>& epilogue, size_t base, const Rows& rows) {
+                                            float* partial, const E& epilogue, size_t base, const Rows& rows) {
     constexpr int PITCH = SLAB_PITCH<COLUMNS>, EIGHTS = COLUMNS / 8, TOGETHER = WARP / EIGHTS;
     const int lane = threadIdx.x % WARP;
 #pragma unroll

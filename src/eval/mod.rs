@@ -18,6 +18,7 @@ pub mod canonical;
 pub mod cka;
 pub mod condition;
 pub mod difference;
+pub mod maps;
 pub mod pools;
 pub mod probe;
 pub mod ranks;

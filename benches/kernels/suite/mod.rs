@@ -6,6 +6,7 @@
 
 mod attention;
 mod convolution;
+mod experts;
 mod linear;
 mod rows;
 mod whole;
@@ -128,6 +129,7 @@ pub fn all(sizes: &Sizes) -> Vec<Bench> {
         linear::benches(sizes),
         attention::benches(sizes),
         convolution::benches(sizes),
+        experts::benches(sizes),
         rows::benches(sizes),
         whole::benches(sizes),
     ]

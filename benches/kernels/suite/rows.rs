@@ -6,6 +6,7 @@ use descant::ops::add::add;
 use descant::ops::concat::concat;
 use descant::ops::dropout::{Dropout, dropout};
 use descant::ops::embedding::embedding;
+use descant::ops::film::film;
 use descant::ops::interpolate::interpolate;
 use descant::ops::layernorm::layernorm;
 use descant::ops::pool::mean_pool;
@@ -32,6 +33,7 @@ pub fn benches(sizes: &Sizes) -> Vec<Bench> {
     looked_up[1].bytes += table_bytes(symbols, midi.d / 2);
     let pitch: Mirrored<u32> = (0..notes.total() as u32).map(|i| i * 7 % symbols as u32).collect();
     let (pooled, from, to, joined) = (frames.clone(), tokens.clone(), frames.clone(), frames.total());
+    let (modulated, modulation) = (frames.clone(), sizes.batch * 2 * audio.d);
 
     [
         norm(sizes, "audio.frames", frames.total(), audio.d, true),
@@ -64,6 +66,13 @@ pub fn benches(sizes: &Sizes) -> Vec<Bench> {
         passes("embedding", "midi.pitch", looked_up, vec![tensor(symbols, midi.d / 2)], move |t, v| {
             embedding(t, &v[0], &pitch)
         }),
+        passes(
+            "film",
+            "audio.frames",
+            [moves(d + modulation, d), moves(2 * d + modulation, d + modulation)],
+            vec![tensor(joined, audio.d), tensor(sizes.batch, 2 * audio.d)],
+            move |t, v| film(t, &v[0], &v[1], &modulated),
+        ),
         passes("pool", "audio.frames", [moves(d, 0), moves(0, d)], vec![tensor(joined, audio.d)], move |t, v| {
             mean_pool(t, &v[0], &pooled)
         }),

@@ -18,6 +18,7 @@ mod tests;
 use half::bf16;
 
 pub use layout::{Layout, View};
+pub(super) use plan::shared_bytes;
 use plan::{Engine, Plan};
 
 use crate::device::{DType, Device, In, Launch, Out, Storage, kernels};
@@ -259,7 +260,7 @@ impl<'a> Product<'a> {
             Engine::Tensor { tile } => {
                 let e = e.cast::<bf16>();
                 kernels::gemm::tensor(
-                    grid.shared(plan::shared_bytes(tile)),
+                    grid.shared(shared_bytes(tile)),
                     self.form as usize,
                     tile,
                     self.a.input(),

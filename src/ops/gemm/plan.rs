@@ -106,8 +106,8 @@ fn splits(size: Size, tile: usize) -> usize {
     (FULL / blocks(size, tile).max(1)).clamp(1, longest)
 }
 
-/// Dynamic shared memory of `tensor` in `kernels/gemm.cu`: stages of two operands, 32 of k deep, in bf16.
-pub(super) fn shared_bytes(tile: usize) -> usize {
+/// Dynamic shared memory of a product of `kernels/gemm_tile.cuh`: stages of two operands, 32 of k deep, in bf16.
+pub(in crate::ops) fn shared_bytes(tile: usize) -> usize {
     let stages = if tile == 128 { 3 } else { 4 };
     stages * 2 * tile * 32 * 2
 }

@@ -1,7 +1,7 @@
 //! Each expert's affine map of its own sorted rows: y[i] = W_e·x[i] + b_e for the expert e of row i.
 //!
 //! dx[i] = W_eᵀ·dy[i], dW_e = Σ_{i of e} dy[i]⊗x[i], db_e = Σ_{i of e} dy[i]. On a device the empty rows that fill up an expert's tiles
-//! count with gradient 0 and their values are never read: `combine` does not know them.
+//! get values, which `combine` does not know, and count with gradient 0.
 
 use super::gate::gate;
 use super::routing::{Place, TILE};
@@ -9,12 +9,13 @@ use super::{Routing, clear, combine, dispatch, small};
 use crate::device::{DType, Launch, PoolVec, Real, kernels};
 use crate::error::{Error, Result};
 use crate::linalg::{Mat, MatMut, Threads, matmul};
+use crate::ops::gemm::shared_bytes;
 use crate::ops::{Case, Input};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 use crate::{with_real, with_storage};
 
-/// Sorted rows x [S, in], `weight` [E, out, in], `bias` [E, out] → [S, out].
+/// Sorted rows x [S, in], `weight` [E, out, in], `bias` [E, out] → [S, out]. On a device all three are stored alike: the biases are a matrix.
 pub fn expert_linear(tape: &Tape, x: &Var, weight: &Var, bias: &Var, routing: &Routing) -> Result<Var> {
     let (sorted, experts) = (routing.sorted(), routing.experts);
     let &[e, outputs, inputs] = weight.shape() else {
@@ -83,20 +84,31 @@ fn launch(tape: &Tape, x: &Var, weight: &Var, bias: &Var, routing: &Routing) -> 
     let (xv, wv, routing) = (x.value().clone(), weight.value().clone(), routing.clone());
     let mut y = Tensor::uninit_on(&device, &[sorted, outputs], x.dtype())?;
     let [s, e, m, n] = [sorted, experts, outputs, inputs].map(|size| size as i32);
+    let tensor_cores = x.dtype() == DType::BF16 && outputs.is_multiple_of(8) && inputs.is_multiple_of(8);
     let tiles = move |columns: usize| [columns.div_ceil(TILE), sorted / TILE, 1];
     with_storage!(x.dtype(), T => {
-        let grid = Launch::grid(&device, tiles(outputs));
-        let starts = routing.starts()?.input(0);
-        kernels::experts::forward::<T>(grid, xv.input(), wv.input(), bias.value().input(), starts, y.output(), e, s, m, n)?;
+        let (grid, starts, b) = (Launch::grid(&device, tiles(outputs)), routing.starts()?.input(0), bias.value());
+        if tensor_cores {
+            let grid = grid.shared(shared_bytes(TILE));
+            kernels::experts::forward_tensor(grid, xv.input(), wv.input(), b.input(), starts, y.output(), e, s, m, n)?;
+        } else {
+            kernels::experts::forward::<T>(grid, xv.input(), wv.input(), b.input(), starts, y.output(), e, s, m, n)?;
+        }
         Ok(tape.record(y, &[x, weight, bias], move |dy| {
             let starts = routing.starts()?.input(0);
             let mut dx = Tensor::uninit_on(&device, &[sorted, inputs], dy.dtype())?;
             let mut dw = Tensor::uninit_on(&device, &[experts, outputs, inputs], DType::F32)?;
             let mut db = Tensor::uninit_on(&device, &[experts, outputs], DType::F32)?;
-            let grid = Launch::grid(&device, tiles(inputs));
-            kernels::experts::input::<T>(grid, dy.input(), wv.input(), starts, dx.output(), e, s, m, n)?;
-            let grid = Launch::grid(&device, [inputs.div_ceil(TILE), outputs.div_ceil(TILE), experts]);
-            kernels::experts::weight::<T>(grid, dy.input(), xv.input(), starts, dw.output(), m, n)?;
+            let by_row = Launch::grid(&device, tiles(inputs));
+            let by_expert = Launch::grid(&device, [inputs.div_ceil(TILE), outputs.div_ceil(TILE), experts]);
+            if tensor_cores {
+                let (by_row, by_expert) = (by_row.shared(shared_bytes(TILE)), by_expert.shared(shared_bytes(TILE)));
+                kernels::experts::input_tensor(by_row, dy.input(), wv.input(), starts, dx.output(), e, s, m, n)?;
+                kernels::experts::weight_tensor(by_expert, dy.input(), xv.input(), starts, dw.output(), m, n)?;
+            } else {
+                kernels::experts::input::<T>(by_row, dy.input(), wv.input(), starts, dx.output(), e, s, m, n)?;
+                kernels::experts::weight::<T>(by_expert, dy.input(), xv.input(), starts, dw.output(), m, n)?;
+            }
             let grid = Launch::grid(&device, [outputs.div_ceil(32), experts, 1]);
             kernels::experts::bias::<T>(grid, dy.input(), starts, db.output(), m)?;
             Ok(vec![Some(dx), Some(dw), Some(db)])
@@ -122,5 +134,6 @@ pub(super) fn cases() -> Vec<Case> {
         })
         .of_depth(4)
     };
-    vec![case(3, 2, 2, 3), case(33, 4, 5, 7), case(70, 3, 20, 66)]
+    // Odd sizes and many tiles; multiples of eight go to the tensor cores, also where experts have no row.
+    vec![case(3, 2, 2, 3), case(33, 4, 5, 7), case(70, 3, 20, 66), case(3, 8, 8, 16), case(90, 2, 72, 104)]
 }

@@ -151,9 +151,10 @@ mod tests {
     #[test]
     fn of_equal_probabilities_the_first_are_chosen_and_bad_k_is_refused() {
         let tape = Tape::inference();
-        let logits = Var::constant(Tensor::from_slice(&[2, 3], &[0.0f32, 0.0, 0.0, 1.0, 3.0, 2.0]));
+        let logits = Var::constant(Tensor::from_slice(&[2, 3], &[0.0f32, 0.0, 0.0, 2.0, 1.0, 3.0]));
         let gated = gate(&tape, &logits, 2, true).unwrap();
-        assert_eq!(gated.routing.host_slots(), [0, 2, 3, 4]);
+        // Experts 0 and 1, then 2 and 0.
+        assert_eq!(gated.routing.host_slots(), [0, 2, 3, 1]);
         assert_eq!(gated.weights.value().to_f32()[..2], [0.5, 0.5]);
         assert!(gate(&tape, &logits, 4, false).is_err() && gate(&tape, &logits, 0, false).is_err());
     }
