@@ -78,6 +78,7 @@ mod tests {
         let got = learned.apply(&cx, &spectrogram, &Ragged::from_lengths([188])).unwrap().value().to_f32();
         let expected: Vec<f64> = A4.compute(source).into_iter().map(f64::from).collect();
         let far = max_abs_diff(&got, &expected);
-        assert!(far < 1e-5, "{far}");
+        // Sums of up to 513 bins in f32, in units of a standard deviation.
+        assert!(far < 5e-5, "{far}");
     }
 }
