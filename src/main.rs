@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use descant::cli::{Cli, Verb, arms, data, doctor, eval, output, schedule, table, train};
+use descant::cli::{Cli, Verb, arms, data, doctor, eval, output, schedule, sweep, table, train};
 
 fn main() -> ExitCode {
     output::apologise_for_panics();
     output::conclude(match Cli::parse().verb {
         Verb::Train(settings) => train::run(&settings),
+        Verb::Sweep(settings) => sweep::run(&settings),
         Verb::Eval(args) => eval::run(&args),
         Verb::Table(args) => table::run(&args),
         Verb::Schedule(settings) => schedule::run(&settings),

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod eval;
 pub mod output;
 pub mod schedule;
+pub mod sweep;
 pub mod table;
 pub mod train;
 
@@ -31,6 +32,8 @@ pub struct Cli {
 pub enum Verb {
     /// Train an arm and evaluate it
     Train(Settings),
+    /// Train every combination of the values of some settings
+    Sweep(Settings),
     /// Evaluate the retrieval of a run
     Eval(eval::Args),
     /// Compare runs in one of the paper's tables

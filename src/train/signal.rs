@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::progress::say;
 
 /// Exit code after a second signal: 128 + SIGINT, as shells report it.
-const INTERRUPTED: i32 = 130;
+pub const INTERRUPTED: i32 = 130;
 
 static STOP: AtomicBool = AtomicBool::new(false);
 

@@ -12,10 +12,8 @@ use crate::config::{CONFIG_FILE, Config, Split};
 use crate::error::{Error, Result};
 use crate::eval::canonical::Canonical;
 use crate::report::run::{evaluation_file, validation};
+use crate::sweep::state::SWEEP_FILE;
 use crate::train::log;
-
-/// A sweep's account of its cells.
-const SWEEP_FILE: &str = "sweep.json";
 
 /// One trained and evaluated run.
 #[derive(Debug, Clone)]
