@@ -35,17 +35,17 @@ fn reported(entry: &Entry, config: &Config, kind: Kind) -> Option<(f64, Option<f
         Kind::Screening | Kind::Families => Some((paper.screening?, None)),
         Kind::Replication => paper.replication.map(|(s, sd)| (s, Some(sd))),
         Kind::Longrun => {
-            let same = |schedule| entry.name == D0 || shape(schedule) == config.schedule.kind;
+            let same = |schedule| entry.name == D0 || fits(schedule, config.schedule.kind);
             paper.long.iter().find(|run| same(run.schedule)).map(|run| (run.s, None))
         }
     }
 }
 
-/// The shape behind a schedule of table 4; their lengths are those of the runs.
-fn shape(schedule: LongSchedule) -> ScheduleKind {
-    match schedule {
-        LongSchedule::Cosine30 | LongSchedule::Cosine60 => ScheduleKind::Cosine,
-        LongSchedule::CosineTail => ScheduleKind::CosineTail,
-        LongSchedule::Trapezoid => ScheduleKind::Trapezoid,
+/// Whether a run with this setting has a schedule of table 4. A plain cosine may be either of the two there: their lengths are those of
+/// the runs.
+fn fits(schedule: LongSchedule, kind: ScheduleKind) -> bool {
+    match kind {
+        ScheduleKind::Cosine => matches!(schedule, LongSchedule::Cosine30 | LongSchedule::Cosine60),
+        kind => ScheduleKind::from(schedule) == kind,
     }
 }
