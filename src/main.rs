@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         Verb::Eval(args) => eval::run(&args),
         Verb::Table(args) => table::run(&args),
         Verb::Schedule(settings) => schedule::run(&settings),
-        Verb::Arms(settings) => arms::run(&settings),
+        Verb::Arms(args) => arms::run(&args),
         Verb::Describe(args) => args.run(),
         Verb::Doctor(settings) => doctor::run(&settings),
         Verb::Data(data::Verb::Synth(settings)) => data::synth::run(&settings),

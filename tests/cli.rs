@@ -222,7 +222,53 @@ fn arms_are_counted() {
     let arms = json(folder.path(), &["arms", "--json"]);
     let a4r = arms.as_array().unwrap().iter().find(|arm| arm["arm"] == "a4r").unwrap();
     assert_eq!(a4r["parameters"]["total"], 78_596_608);
-    assert!(stdout(folder.path(), &["arms"]).contains("78,596,608"));
+    assert!((a4r["gflop"]["training"].as_f64().unwrap() / 198.0 - 1.0).abs() < 0.15, "{a4r}");
+    let all = stdout(folder.path(), &["arms"]);
+    assert!(
+        all.contains("78,596,608") && all.contains("82.0 (cosine-30, 30 ep.)") && all.contains("80.7 ± 1.9"),
+        "{all}"
+    );
+    for (group, size) in [("all13", 13), ("ALL24", 24)] {
+        assert_eq!(json(folder.path(), &["arms", group, "--json"]).as_array().unwrap().len(), size);
+    }
+    refused(folder.path(), &["arms", "a4rr"], 2, "the nearest is `a4r`");
+    refused(folder.path(), &["arms", "a4r", "epoch=3"], 2, "the nearest is `epochs`");
+}
+
+#[test]
+fn an_arm_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let text = stdout(here, &["arms", "A4R"]);
+    for part in [
+        "[96000]",
+        "[2400, 1024]",
+        "inject A4 [188, 8]",
+        "[188, 1024]",
+        "[256]",
+        "LayerNorm(Q + attention(Q, F)) (section 3.5, eq. 9)",
+        "78,596,608",
+        "best at epoch 29",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let small = json(here, &["arms", "a4r", "preset=small", "--json"]);
+    assert_eq!(small["stages"]["audio"][3]["shape"], "[188, 128]");
+    let own = json(here, &["arms", "audio=a7:reverse", "midi=d4:concat", "--json"]);
+    assert!(
+        own["arm"] == "a7-reverse+d4-concat" && own["paper"].is_null() && own["midi"]["descriptor"] == "D4",
+        "{own}"
+    );
+    for (arm, note) in [
+        ("film-a4", "γ and β learn constants"),
+        ("a8", "cancels the onset gate"),
+        ("d4a4cm", "both sides of a pair are needed"),
+        ("t3-anc", "no term between audio and MIDI"),
+        ("d4a4-shuffled", "those of another sample"),
+    ] {
+        let text = stdout(here, &["arms", arm]);
+        assert!(text.contains(note), "{arm}: {text}");
+    }
 }
 
 #[test]

@@ -29,6 +29,28 @@ impl Mechanism {
         }
     }
 
+    /// What it makes of the encoder's rows F and the descriptor's rows D.
+    pub fn formula(self) -> &'static str {
+        match self {
+            Mechanism::Concat => "LayerNorm(W·[F ‖ D] + b), D stretched to F's length",
+            Mechanism::Cross => "LayerNorm(F + attention(F, W·D + b))",
+            Mechanism::Reverse => "Q = W·D + b + positions; LayerNorm(Q + attention(Q, F))",
+            Mechanism::Film => {
+                "(1 + γ)⊙F + β after every block, [γ ‖ β] = W₂·ReLU(W₁·d̄ + b₁) + b₂, d̄ = D pooled over its rows"
+            }
+        }
+    }
+
+    /// Where the paper defines it.
+    pub fn source(self) -> &'static str {
+        match self {
+            Mechanism::Concat => "section 3.5, eq. 7",
+            Mechanism::Cross => "section 3.5, eq. 8",
+            Mechanism::Reverse => "section 3.5, eq. 9",
+            Mechanism::Film => "section C.1, eq. 17 and 18",
+        }
+    }
+
     /// Word in settings.
     pub fn word(self) -> &'static str {
         match self {
@@ -199,6 +221,11 @@ impl Entry {
     pub fn arm(&self) -> Arm {
         let &Entry { name, audio, midi, family, control, .. } = self;
         Arm { name: name.to_string(), audio, midi, family, control }
+    }
+
+    /// The schedule of its own long run (table 4), where the paper made one.
+    pub fn schedule(&self) -> Option<LongSchedule> {
+        self.paper.long.first().map(|run| run.schedule)
     }
 
     pub(super) const fn audio(self, injection: Injection) -> Self {

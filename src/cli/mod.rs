@@ -40,8 +40,8 @@ pub enum Verb {
     Table(table::Args),
     /// Draw how the learning rate moves over a run
     Schedule(Settings),
-    /// List the arms of the paper with their parameter counts
-    Arms(Settings),
+    /// List the arms with their parameters, cost and the paper's figures, or explain one
+    Arms(arms::Args),
     /// Compute and draw the descriptor of a recording or a MIDI file
     Describe(DescribeArgs),
     /// Say what this machine has and whether everything computes right on it

@@ -87,12 +87,13 @@ fn curves(keys: &Keys) -> Result<Vec<Curve>> {
 fn curve(name: &str, label: String, epochs: usize, keys: &Keys) -> Result<Curve> {
     let Keys { ref_epochs, floor, tail_end, .. } = *keys;
     let mut config = ScheduleConfig { kind: ScheduleKind::Cosine, ref_epochs, floor, tail_end };
+    // Here a reference period may be of any length, and there is no arm to ask.
     let of_reference = || name.strip_prefix("cosine-")?.parse().ok().filter(|&epochs: &usize| epochs > 0);
-    if !config.kind.set(name, &Limits::NONE) {
-        config.ref_epochs = of_reference().ok_or_else(|| {
-            let expected = format!("{}|cosine-N, with commas", config.kind.kind(&Limits::NONE));
-            Error::Usage(format!("schedule: expected {expected}; found `{name}`"))
-        })?;
+    if let Some(epochs) = of_reference() {
+        config.ref_epochs = epochs;
+    } else if !config.kind.set(name, &Limits::NONE) || config.kind == ScheduleKind::Arm {
+        let expected = "cosine|cosine-tail|trapezoid|cosine-N, with commas";
+        return Err(Error::Usage(format!("schedule: expected {expected}; found `{name}`")));
     }
     let steps_per_epoch = keys.steps_per_epoch as u64;
     let total_steps = steps_per_epoch * if keys.epochs > 0 { keys.epochs } else { epochs } as u64;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::setting::{Limits, Setting, choices};
+use crate::arms::LongSchedule;
 pub use crate::arms::custom::{FamilyChoice, InjectionChoice};
 pub use crate::data::maestro::Split;
 pub use crate::data::midi::PedalMode;
@@ -59,12 +60,37 @@ choices!(Precision { Auto = "auto", Bf16 = "bf16", F32 = "f32" });
 pub enum ScheduleKind {
     /// Cosine from the base rate to 0.
     Cosine,
+    /// The same over 30 epochs.
+    Cosine30,
+    /// The same over 60 epochs.
+    Cosine60,
     /// Cosine down to a floor, then a linear tail in the last epoch.
     CosineTail,
     /// Hold, then a linear fall to 0.
     Trapezoid,
+    /// That of the arm's own long run in the paper (table 4), cosine where it has none; a resolved configuration holds what
+    /// this stands for.
+    Arm,
 }
-choices!(ScheduleKind { Cosine = "cosine", CosineTail = "cosine-tail", Trapezoid = "trapezoid" });
+choices!(ScheduleKind {
+    Cosine = "cosine",
+    Cosine30 = "cosine-30",
+    Cosine60 = "cosine-60",
+    CosineTail = "cosine-tail",
+    Trapezoid = "trapezoid",
+    Arm = "arm",
+});
+
+impl From<LongSchedule> for ScheduleKind {
+    fn from(schedule: LongSchedule) -> Self {
+        match schedule {
+            LongSchedule::Cosine30 => ScheduleKind::Cosine30,
+            LongSchedule::Cosine60 => ScheduleKind::Cosine60,
+            LongSchedule::CosineTail => ScheduleKind::CosineTail,
+            LongSchedule::Trapezoid => ScheduleKind::Trapezoid,
+        }
+    }
+}
 
 choices!(Variant { Code = "code", Sum = "sum", Bardes = "bardes" });
 

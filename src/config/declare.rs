@@ -102,9 +102,9 @@ keys! {
 keys! {
     /// The learning rate over time (paper, section D).
     ScheduleConfig {
-        /// How the learning rate moves after the warm-up.
+        /// How the learning rate moves after the warm-up; arm = as in the arm's own long run (table 4), cosine where the paper made none.
         kind as "schedule": ScheduleKind = ScheduleKind::Cosine;
-        /// Epochs after which the cosine ends; 0 = the whole run (cosine-tail: half of it).
+        /// Epochs after which the cosine ends; 0 = the whole run (cosine-tail: half of it; cosine-30 and cosine-60: as they say).
         ref_epochs: usize [0..=100_000] = 0;
         /// cosine-tail: smallest share of the base rate before the tail.
         floor: f64 [0.0..=1.0] = 0.10;

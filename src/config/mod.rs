@@ -38,7 +38,7 @@ impl Config {
     /// Resolves `key=value` arguments: the preset gives the defaults, explicit keys stand above it in whatever order they come
     /// (of equal keys the last counts). `gpu` = a GPU can be used here; it decides `preset=auto` unless `device=cpu`.
     ///
-    /// The result holds no `auto` in `preset` and `out`. [`Error::Usage`] on an unknown key, a bad value, or values that do not fit together.
+    /// The result holds no `auto` in `preset` and `out`, and no `arm` in `schedule`. [`Error::Usage`] on an unknown key, a bad value, or values that do not fit together.
     pub fn resolve(arguments: &[String], gpu: bool) -> Result<Config> {
         let asked: Config = keys::parse(arguments)?;
         let preset = asked.preset.settled(gpu && asked.device != DeviceChoice::Cpu);
@@ -51,6 +51,7 @@ impl Config {
         if config.out == Path::new("auto") {
             config.out = Path::new("runs").join(format!("{}-{}", config.arm()?.name, config.seed));
         }
+        config.settle_schedule()?;
         config.validate()?;
         Ok(config)
     }
@@ -58,6 +59,16 @@ impl Config {
     /// What the model is built from: the arm, under the user's own injections and family.
     pub fn arm(&self) -> Result<Arm> {
         Ok(custom::combine(arms::find(&self.arm)?, self.audio, self.midi_injection, self.family))
+    }
+
+    /// Puts the arm's own schedule in place of `schedule=arm`. A combination of a user's own has none in the paper: cosine.
+    fn settle_schedule(&mut self) -> Result<()> {
+        if self.schedule.kind == ScheduleKind::Arm {
+            let entry = arms::find(&self.arm)?;
+            let own = if entry.arm() == self.arm()? { entry.schedule() } else { None };
+            self.schedule.kind = own.map_or(ScheduleKind::Cosine, ScheduleKind::from);
+        }
+        Ok(())
     }
 
     /// Changes keys of a finished configuration; only those named in `allowed` (a name, or a section as `eval.`).
@@ -72,6 +83,7 @@ impl Config {
             }
             *self = changed;
         }
+        self.settle_schedule()?;
         self.validate()
     }
 
@@ -99,7 +111,8 @@ impl Config {
         for (name, value) in &object {
             set(&mut config, name, value)?;
         }
-        config.validate().map_err(|error| Error::input(path, "values", "keys that fit together", error.to_string()))?;
+        let fits = config.settle_schedule().and_then(|()| config.validate());
+        fits.map_err(|error| Error::input(path, "values", "keys that fit together", error.to_string()))?;
         Ok(config)
     }
 
@@ -122,6 +135,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::Shape;
 
     fn resolve(arguments: &[&str]) -> Result<Config> {
         Config::resolve(&arguments.iter().map(|text| text.to_string()).collect::<Vec<_>>(), false)
@@ -143,6 +157,23 @@ mod tests {
         assert_eq!((before.model.audio.layers, before.model.midi.d, before.lr, before.dropout), (3, 512, 2e-4, 0.1));
         assert_eq!(Config::resolve(&[], true).unwrap().preset, Preset::Paper);
         assert_eq!(Config::resolve(&["device=cpu".into()], true).unwrap().preset, Preset::Small);
+    }
+
+    #[test]
+    fn a_schedule_is_the_arms_own_where_asked_for() {
+        let schedule = |arguments: &[&str]| resolve(arguments).unwrap().schedule;
+        let own = |arm: &str| schedule(&["schedule=arm", &format!("arm={arm}")]).kind;
+        assert_eq!(own("a4r"), ScheduleKind::Cosine30);
+        assert_eq!(own("d4a4"), ScheduleKind::Cosine60);
+        assert_eq!(own("D0"), ScheduleKind::CosineTail);
+        assert_eq!(own("t3-wt"), ScheduleKind::Trapezoid);
+        assert_eq!(own("a7x"), ScheduleKind::Cosine);
+        assert_eq!(schedule(&["schedule=arm", "midi=d4:concat"]).kind, ScheduleKind::Cosine, "no arm of the paper");
+        assert_eq!(schedule(&[]).kind, ScheduleKind::Cosine);
+        let cosine = |epochs: f64| Shape::Cosine { ref_epochs: Some(epochs) };
+        assert_eq!(schedule(&["schedule=cosine-30"]).shape(), cosine(30.0));
+        assert_eq!(schedule(&["schedule=cosine-60"]).shape(), cosine(60.0));
+        assert_eq!(schedule(&["schedule=cosine-60", "schedule.ref_epochs=45"]).shape(), cosine(45.0));
     }
 
     #[test]

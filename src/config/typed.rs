@@ -27,11 +27,14 @@ impl Precision {
 }
 
 impl ScheduleConfig {
-    /// The shape of the learning rate after the warm-up.
+    /// The shape of the learning rate after the warm-up; `arm`, which no resolved configuration holds, is a cosine.
     pub fn shape(&self) -> Shape {
         let ref_epochs = (self.ref_epochs > 0).then_some(self.ref_epochs as f64);
+        let cosine = |epochs: f64| Shape::Cosine { ref_epochs: ref_epochs.or(Some(epochs)) };
         match self.kind {
-            ScheduleKind::Cosine => Shape::Cosine { ref_epochs },
+            ScheduleKind::Cosine | ScheduleKind::Arm => Shape::Cosine { ref_epochs },
+            ScheduleKind::Cosine30 => cosine(30.0),
+            ScheduleKind::Cosine60 => cosine(60.0),
             ScheduleKind::CosineTail => Shape::CosineTail { ref_epochs, floor: self.floor, tail_end: self.tail_end },
             ScheduleKind::Trapezoid => Shape::Trapezoid,
         }

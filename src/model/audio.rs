@@ -20,6 +20,15 @@ pub const POSITION_SD: f64 = 0.02;
 /// (kernel, stride, padding) of the four convolutions (table 15; spec for the padding).
 pub const CONVOLUTIONS: [(usize, usize, usize); 4] = [(10, 5, 0), (3, 2, 1), (3, 2, 1), (3, 2, 1)];
 
+/// Rows after each convolution for a recording of so many samples: 96,000 become 19,199, 9,600, 4,800 and 2,400.
+pub fn frames(samples: usize) -> [usize; 4] {
+    let mut rows = samples;
+    CONVOLUTIONS.map(|(kernel, stride, padding)| {
+        rows = (rows + 2 * padding).checked_sub(kernel).map_or(0, |room| room / stride + 1);
+        rows
+    })
+}
+
 /// One convolution with its GroupNorm.
 struct Convolution {
     weight: ParamId,

@@ -11,9 +11,13 @@
 //! | mixture of experts | [`moe`] | rows → rows, in the last block |
 //! | third tower | [`third_tower`] | descriptor → [B, 256], in training |
 //! | projection heads | [`head`] | [B, d] → [B, 256] |
+//!
+//! [`components`] counts a model's parameters, [`cost`] its operations.
 
 pub mod audio;
 pub mod batch;
+pub mod components;
+pub mod cost;
 pub mod film;
 #[cfg(test)]
 mod golden_tests;

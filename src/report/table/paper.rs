@@ -41,12 +41,12 @@ fn of(entry: &Entry, kind: Kind) -> Option<f64> {
 }
 
 fn long(entry: &Entry, config: &Config) -> Option<f64> {
-    let kind = |schedule| match schedule {
-        LongSchedule::Cosine30 | LongSchedule::Cosine60 => ScheduleKind::Cosine,
-        LongSchedule::CosineTail => ScheduleKind::CosineTail,
-        LongSchedule::Trapezoid => ScheduleKind::Trapezoid,
+    // A plain cosine may be either of the two there: their lengths are those of the runs.
+    let fits = |schedule| match config.schedule.kind {
+        ScheduleKind::Cosine => matches!(schedule, LongSchedule::Cosine30 | LongSchedule::Cosine60),
+        kind => ScheduleKind::from(schedule) == kind,
     };
-    let same = entry.paper.long.iter().filter(|run| kind(run.schedule) == config.schedule.kind);
+    let same = entry.paper.long.iter().filter(|run| fits(run.schedule));
     same.min_by_key(|run| run.epochs.abs_diff(config.epochs)).map(|run| run.s)
 }
 
