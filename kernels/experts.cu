@@ -11,6 +11,7 @@
 constexpr int SIDE = 64, SHALLOW = 16, ROWS = 4, PITCH = SIDE + 4;
 
 // C[i, j] = Σ_k A(i, k)·B(j, k) for a tile; A and B give 0 beyond their ends; put(i, j, eight sums).
+// Loops are unrolled in part: as a whole they do not fit into the registers that four blocks share.
 template <typename A, typename B, typename Put>
 __device__ __forceinline__ void multiply(int begin, int end, A a, B b, Put put) {
     SHARED(float, x, [SHALLOW][PITCH]);
@@ -18,13 +19,14 @@ __device__ __forceinline__ void multiply(int begin, int end, A a, B b, Put put) 
     const int across = threadIdx.x % 8 * 8, down = threadIdx.x / 8 * ROWS;
     float sums[ROWS][8] = {};
     for (int k = begin; k < end; k += SHALLOW) {
+#pragma unroll 2
         for (int i = threadIdx.x; i < SIDE * SHALLOW; i += THREADS) {
             const int row = i / SHALLOW, depth = i % SHALLOW;
             x[depth][row] = k + depth < end ? a(row, k + depth) : 0.0f;
             y[depth][row] = k + depth < end ? b(row, k + depth) : 0.0f;
         }
         __syncthreads();
-#pragma unroll
+#pragma unroll 4
         for (int j = 0; j < SHALLOW; j++) {
             const auto left = load<ROWS>(&x[j][down]);
             float right[8];
@@ -89,7 +91,7 @@ __device__ __forceinline__ void multiply_tensor(unsigned char* bytes, const bf16
 
 // y[i] = W_e·x[i] + b_e. Grid: tiles of columns, tiles of sorted rows.
 template <typename T>
-KERNEL(threads = 128)
+KERNEL(threads = 128, blocks = 4)
 forward(const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias, const uint32_t* __restrict__ starts,
         T* __restrict__ y, int experts, int sorted, int outputs, int inputs) {
     const int first = blockIdx.y * SIDE, column = blockIdx.x * SIDE, e = expert_of(starts, experts, first);
@@ -118,7 +120,7 @@ forward_tensor(const bf16* __restrict__ x, const bf16* __restrict__ weight, cons
 
 // dx[i] = W_eᵀ·dy[i].
 template <typename T>
-KERNEL(threads = 128)
+KERNEL(threads = 128, blocks = 4)
 input(const T* __restrict__ dy, const T* __restrict__ weight, const uint32_t* __restrict__ starts, T* __restrict__ dx, int experts,
       int sorted, int outputs, int inputs) {
     const int first = blockIdx.y * SIDE, column = blockIdx.x * SIDE, e = expert_of(starts, experts, first);
@@ -145,7 +147,7 @@ input_tensor(const bf16* __restrict__ dy, const bf16* __restrict__ weight, const
 
 // dW_e = Σ dy[i]⊗x[i] over e's sorted rows; empty ones have dy = 0. Grid: tiles of inputs, tiles of outputs, experts.
 template <typename T>
-KERNEL(threads = 128)
+KERNEL(threads = 128, blocks = 4)
 weight(const T* __restrict__ dy, const T* __restrict__ x, const uint32_t* __restrict__ starts, float* __restrict__ dw, int outputs,
        int inputs) {
     const int row = blockIdx.y * SIDE, column = blockIdx.x * SIDE;

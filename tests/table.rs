@@ -130,7 +130,7 @@ fn a_screening_ranks_arms_beside_d0_and_the_paper_in_every_format() {
         latex.contains("\\toprule") && latex.contains("$\\Delta$ D0 (pp)") && latex.contains("$\\times$ 8"),
         "{latex}"
     );
-    assert!(latex.chars().all(|c| c.is_ascii()), "{latex}");
+    assert!(latex.is_ascii(), "{latex}");
 }
 
 #[test]
@@ -183,6 +183,7 @@ fn unequal_runs_are_told_apart_and_warned_of() {
     let here = folder.path();
     run(&here.join("base"), "d0", json!({ "epochs": 6 }), 301);
     run(&here.join("a"), "a4r", json!({}), 343);
+    run(&here.join("own"), "a4r", json!({ "midi": "a7:concat" }), 310);
     run(&here.join("b"), "a4r", json!({ "lr": 5e-4 }), 330);
     let mut other = evaluation("a4r", 330);
     other["pools"] = json!("fedcba9876543210");
@@ -198,6 +199,9 @@ fn unequal_runs_are_told_apart_and_warned_of() {
         warned(&table, &["more than the descriptor", "lr = "]) && warned(&table, &["evaluations differ"]),
         "{table:#}"
     );
+    let own: Value = serde_json::from_str(&stdout(here, &["table", "screening", "base", "own", "--json"])).unwrap();
+    let own = &own["rows"][0];
+    assert!(own["descriptor"] == "A7 + A4" && own["paper_s"].is_null() && own["delta"] == json!(0.018), "{own:#}");
     let without: Value = serde_json::from_str(&stdout(here, &["table", "families", "a", "--json"])).unwrap();
     assert!(warned(&without, &["no run of d0"]) && row(&without, "a4r")["delta"].is_null());
 }
@@ -259,5 +263,10 @@ fn schedules_are_drawn_on_the_terminal_and_into_files() {
         2,
         "expected cosine|cosine-tail|trapezoid|cosine-N, with commas; found `cosin`",
     );
+    let arms = stdout(here, &["schedule", "arm=A4r,t3-wt"]);
+    for title in ["a4r cosine-30: 30 epochs", "a4r cosine-tail: 60 epochs", "t3-wt trapezoid: 50 epochs"] {
+        assert!(arms.contains(title), "{arms}");
+    }
+    refused(here, &["schedule", "arm=a7"], 2, "d4a4, d4-a4r, t3-wt; found `a7`");
     refused(here, &["schedule", "out=x.pdf"], 2, ".png, .svg or .csv");
 }

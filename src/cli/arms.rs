@@ -11,7 +11,7 @@ use crate::model::{Model, ModelSpec};
 use crate::nn::Builder;
 
 /// Components in the order of the table: name, and how the names of its parameters begin.
-const COMPONENTS: [(&str, &[&str]); 9] = [
+const COMPONENTS: [(&str, &[&str]); 10] = [
     ("audio.cnn", &["audio.cnn"]),
     (".positions", &["audio.pos"]),
     (".injection", &["audio.inj"]),
@@ -21,6 +21,7 @@ const COMPONENTS: [(&str, &[&str]); 9] = [
     (".layers", &["midi.layers", "midi.final"]),
     ("audio head", &["ahead"]),
     ("midi head", &["mhead"]),
+    ("tower", &["tower", "thead"]),
 ];
 
 /// An arm and the trainable parameters of its model.
@@ -46,15 +47,25 @@ impl Counted {
 
     fn line(&self) -> String {
         let counts: String = self.components.iter().map(|&count| format!("{:>12}", thousands(count))).collect();
-        format!("{:<8}{:>12}{counts}\n", self.arm.name, thousands(self.total))
+        format!("{:<14}{:>12}{counts}\n", self.arm.name, thousands(self.total))
     }
 
     fn json(&self) -> Value {
         let injection = |injection: Option<Injection>| {
             injection.map(|i| json!({ "descriptor": i.descriptor.name(), "mechanism": i.mechanism.name() }))
         };
-        let [cnn, positions, audio_injection, audio_layers, notes, midi_injection, midi_layers, audio_head, midi_head] =
-            self.components;
+        let [
+            cnn,
+            positions,
+            audio_injection,
+            audio_layers,
+            notes,
+            midi_injection,
+            midi_layers,
+            audio_head,
+            midi_head,
+            tower,
+        ] = self.components;
         json!({
             "arm": self.arm.name,
             "about": self.arm.about,
@@ -66,6 +77,7 @@ impl Counted {
                 "midi": { "notes": notes, "injection": midi_injection, "layers": midi_layers },
                 "audio_head": audio_head,
                 "midi_head": midi_head,
+                "tower": tower,
             },
         })
     }
@@ -90,10 +102,10 @@ pub fn run(args: &Settings) -> Result<()> {
     if args.json {
         return print_json(&arms.iter().map(Counted::json).collect::<Vec<_>>());
     }
-    let about: String = ARMS.iter().map(|arm| format!("{:<8}{}\n", arm.name, arm.about)).collect();
+    let about: String = ARMS.iter().map(|arm| format!("{:<14}{}\n", arm.name, arm.about)).collect();
     let heading: String = COMPONENTS.iter().map(|(name, _)| format!("{name:>12}")).collect();
     let lines: String = arms.iter().map(Counted::line).collect();
-    print(&format!("{about}\nTrainable parameters:\n{:<8}{:>12}{heading}\n{lines}", "arm", "total"))
+    print(&format!("{about}\nTrainable parameters:\n{:<14}{:>12}{heading}\n{lines}", "arm", "total"))
 }
 
 #[cfg(test)]
@@ -110,6 +122,22 @@ mod tests {
             for (name, total) in exact {
                 assert!(arm.name != name || counted.total == total, "{name}: {}", counted.total);
             }
+        }
+        let millions = [
+            ("d4", 74.460),
+            ("a4", 75.254),
+            ("a7", 75.258),
+            ("a8", 75.258),
+            ("a9", 75.258),
+            ("d4x", 75.249),
+            ("a4x", 78.404),
+            ("a7x", 78.408),
+            ("d4r", 76.297),
+            ("d4a4cm", 75.518),
+        ];
+        for (name, expected) in millions {
+            let total = Counted::new(crate::arms::find(name).unwrap(), &spec).total as f64 / 1e6;
+            assert!((total - expected).abs() < 6e-4, "{name}: {total} M, expected {expected} M");
         }
         assert_eq!(thousands(78_596_608), "78,596,608");
         assert_eq!(thousands(12), "12");

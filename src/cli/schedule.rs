@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Settings;
 use super::output::{print, print_json};
+use crate::arms::{self, ARMS};
 use crate::config::keys::{keys, parse};
 use crate::config::setting::{Limits, Setting};
 use crate::config::{ScheduleConfig, ScheduleKind};
@@ -19,10 +20,12 @@ use crate::schedule::Schedule;
 keys! {
     /// Settings of `engine schedule`.
     Keys {
-        /// Schedules to draw, with commas: cosine, cosine-tail, trapezoid, or cosine-N with a reference period of N epochs.
-        schedule: String = "cosine".into();
-        /// Epochs of the run.
-        epochs: usize [1..=100_000] = 60;
+        /// Arms whose long runs in the paper are drawn (table 4).
+        arm: Vec<String> = Vec::new();
+        /// Schedules to draw: cosine, cosine-tail, trapezoid, or cosine-N with a reference period of N epochs.
+        schedule: Vec<String> = Vec::new();
+        /// Epochs of the run; 0 = those of the paper's run of an arm, else 60.
+        epochs: usize [0..=100_000] = 0;
         /// Steps of an epoch; the paper's 13,000 segments in batches of 16 make 812.
         steps_per_epoch: usize [1..=100_000_000] = 812;
         /// Base learning rate.
@@ -46,7 +49,7 @@ pub fn run(args: &Settings) -> Result<()> {
         return Ok(());
     }
     let keys: Keys = parse(&args.settings)?;
-    let curves: Vec<Curve> = keys.schedule.split(',').map(|name| curve(name, &keys)).collect::<Result<_>>()?;
+    let curves = curves(&keys)?;
     if let Some(path) = &keys.out {
         save(path, &curves)?;
         say(&format!("wrote {}", path.display()));
@@ -57,8 +60,31 @@ pub fn run(args: &Settings) -> Result<()> {
     print(&curves.iter().map(Curve::text).collect::<Vec<_>>().join("\n"))
 }
 
-/// The schedule called `name` over the run of `keys`.
-fn curve(name: &str, keys: &Keys) -> Result<Curve> {
+/// The long runs of the arms asked for, then the schedules asked for; a cosine where nothing is.
+fn curves(keys: &Keys) -> Result<Vec<Curve>> {
+    let mut curves = Vec::new();
+    for arm in &keys.arm {
+        let entry = arms::find(arm)?;
+        if entry.paper.long.is_empty() {
+            let trained = ARMS.iter().filter(|entry| !entry.paper.long.is_empty()).map(|entry| entry.name);
+            let list = trained.collect::<Vec<_>>().join(", ");
+            return Err(Error::Usage(format!("arm: expected arms that the paper trains long, {list}; found `{arm}`")));
+        }
+        for run in entry.paper.long {
+            let word = run.schedule.word();
+            curves.push(curve(word, format!("{} {word}", entry.name), run.epochs, keys)?);
+        }
+    }
+    let default = ["cosine".to_owned()];
+    let schedules = if keys.schedule.is_empty() && curves.is_empty() { &default[..] } else { &keys.schedule[..] };
+    for name in schedules {
+        curves.push(curve(name, name.clone(), 60, keys)?);
+    }
+    Ok(curves)
+}
+
+/// The schedule called `name` over so many `epochs`, unless the settings say how many.
+fn curve(name: &str, label: String, epochs: usize, keys: &Keys) -> Result<Curve> {
     let Keys { ref_epochs, floor, tail_end, .. } = *keys;
     let mut config = ScheduleConfig { kind: ScheduleKind::Cosine, ref_epochs, floor, tail_end };
     let of_reference = || name.strip_prefix("cosine-")?.parse().ok().filter(|&epochs: &usize| epochs > 0);
@@ -69,9 +95,9 @@ fn curve(name: &str, keys: &Keys) -> Result<Curve> {
         })?;
     }
     let steps_per_epoch = keys.steps_per_epoch as u64;
-    let total_steps = steps_per_epoch * keys.epochs as u64;
+    let total_steps = steps_per_epoch * if keys.epochs > 0 { keys.epochs } else { epochs } as u64;
     let schedule = Schedule { shape: config.shape(), warmup: keys.warmup as u64, steps_per_epoch, total_steps };
-    Ok(Curve { label: name.to_owned(), schedule, lr: keys.lr })
+    Ok(Curve { label, schedule, lr: keys.lr })
 }
 
 fn save(path: &Path, curves: &[Curve]) -> Result<()> {

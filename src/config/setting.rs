@@ -165,6 +165,25 @@ impl Setting for Option<PathBuf> {
     }
 }
 
+/// A list of names, written with commas; `none` empties it.
+impl Setting for Vec<String> {
+    fn kind(&self, _: &Limits) -> String {
+        "names with commas|none".into()
+    }
+
+    fn set(&mut self, text: &str, _: &Limits) -> bool {
+        let names: Vec<String> = match text {
+            "none" => Vec::new(),
+            names => names.split(',').map(|name| name.trim().to_string()).collect(),
+        };
+        store(self, names.iter().all(|name| !name.is_empty()).then_some(names))
+    }
+
+    fn json(&self) -> Value {
+        if self.is_empty() { Value::Null } else { Value::from(self.clone()) }
+    }
+}
+
 /// A list of exactly `N` integers, written with commas; the limits hold for each.
 impl<const N: usize> Setting for [usize; N] {
     fn kind(&self, limits: &Limits) -> String {

@@ -1,6 +1,6 @@
 //! Feature-wise linear modulation (paper, eq. 17): y[t, :] = (1 + γ[b, :])⊙x[t, :] + β[b, :] for the rows t of sample b.
 //!
-//! dx = (1 + γ)⊙dy, dγ[b] = Σ_t x[t]⊙dy[t], dβ[b] = Σ_t dy[t]. Rows that only fill up (of no sample) pass through.
+//! dx = (1 + γ)⊙dy, dγ\[b\] = Σ_t x\[t\]⊙dy\[t\], dβ\[b\] = Σ_t dy\[t\]. Rows that only fill up (of no sample) pass through.
 
 use super::{Case, Input, Ragged, rowwise};
 use crate::device::{Launch, PoolVec, Real, kernels};

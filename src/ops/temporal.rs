@@ -1,7 +1,7 @@
 //! Features over time, column by column of each sample: what a trainable descriptor is made of (A4's steps 4 and 5, eq. 5).
 //!
-//! difference: y[t] = τ₀·x[t] + τ₁·x[t + 1], 0 in a sample's last row; dx[t] = τ₀·dy[t] + τ₁·dy[t − 1], dτ₀ = Σ x[t]·dy[t],
-//! dτ₁ = Σ x[t + 1]·dy[t], over the rows that have a next.
+//! difference: y\[t\] = τ₀·x\[t\] + τ₁·x[t + 1], 0 in a sample's last row; dx\[t\] = τ₀·dy\[t\] + τ₁·dy[t − 1], dτ₀ = Σ x\[t\]·dy\[t\],
+//! dτ₁ = Σ x[t + 1]·dy\[t\], over the rows that have a next.
 //! standardise: y = (x − μ)/(σ + ε), σ² = mean (x − μ)²; dx = (dy − mean dy − (x − μ)/σ·mean(dy·y))/(σ + ε).
 //! A column with σ ≤ 1e-6, whose rise and fall is rounding, passes no gradient: 1/(σ + ε) would make a silent segment outweigh a batch.
 //! Rows that only fill up (of no sample) become 0 and have gradient 0.

@@ -111,7 +111,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.svg");
         let mut canvas = Canvas::for_file(&path, 100, 50).unwrap();
-        canvas.line(&[(1.0, 2.0), (3.14159, f64::NAN)], 1.5, INK).unwrap();
+        canvas.line(&[(1.0, 2.0), (3.24159, f64::NAN)], 1.5, INK).unwrap();
         canvas.rectangle((9.0, 8.0), (4.0, 5.0), INK.mix(0.5)).unwrap();
         canvas.text((10.0, 10.0), Align::Right, 12.0, INK, "S < 5 & \"é\"").unwrap();
         canvas.paint((0.0, 0.0), (2.0, 1.0), |u, _| if u < 0.5 { RGBColor(255, 0, 0) } else { INK });
@@ -119,7 +119,7 @@ mod tests {
         canvas.save(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("<svg ") && text.ends_with("</svg>\n") && text.contains("viewBox=\"0 0 100 50\""));
-        assert!(text.contains("points=\"1,2 3.14,1000000\""), "{text}");
+        assert!(text.contains("points=\"1,2 3.24,1000000\""), "{text}");
         assert!(
             text.contains("x=\"4\" y=\"5\" width=\"5\" height=\"3\" fill=\"#262b36\" fill-opacity=\"0.5\""),
             "{text}"

@@ -1,6 +1,6 @@
-//! Each expert's affine map of its own sorted rows: y[i] = W_e·x[i] + b_e for the expert e of row i.
+//! Each expert's affine map of its own sorted rows: y\[i\] = W_e·x\[i\] + b_e for the expert e of row i.
 //!
-//! dx[i] = W_eᵀ·dy[i], dW_e = Σ_{i of e} dy[i]⊗x[i], db_e = Σ_{i of e} dy[i]. On a device the empty rows that fill up an expert's tiles
+//! dx\[i\] = W_eᵀ·dy\[i\], dW_e = Σ_{i of e} dy\[i\]⊗x\[i\], db_e = Σ_{i of e} dy\[i\]. On a device the empty rows that fill up an expert's tiles
 //! get values, which `combine` does not know, and count with gradient 0.
 
 use super::gate::gate;

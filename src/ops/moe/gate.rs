@@ -66,10 +66,10 @@ pub fn gate(tape: &Tape, logits: &Var, top_k: usize, renormalise: bool) -> Resul
     let (w, picked) = (weights.clone(), chosen.clone());
     let weights = tape.record(Tensor::from_f64(&[rows, top_k], &weights, dtype), &[&probabilities], move |dw| {
         let (dw, mut dp) = (dw.to_f64(), vec![0.0; rows * experts]);
-        for t in 0..rows {
+        for (t, sum) in sums.iter().enumerate() {
             let own = t * top_k..(t + 1) * top_k;
             let dot: f64 = if renormalise { own.clone().map(|c| dw[c] * w[c]).sum() } else { 0.0 };
-            own.for_each(|c| dp[at(c, &picked)] = (dw[c] - dot) / sums[t]);
+            own.for_each(|c| dp[at(c, &picked)] = (dw[c] - dot) / sum);
         }
         Ok(vec![Some(Tensor::from_f64(&[rows, experts], &dp, dtype))])
     });

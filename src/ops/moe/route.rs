@@ -1,5 +1,5 @@
-//! dispatch: s[i] = x[row of sorted row i]; dx[t] = Σ_j ds[slot of (t, j)].
-//! combine: y[t] = Σ_j w[t, j]·s[slot of (t, j)]; ds[slot] = w[t, j]·dy[t], dw[t, j] = ⟨dy[t], s[slot]⟩.
+//! dispatch: s\[i\] = x[row of sorted row i]; dx\[t\] = Σ_j ds[slot of (t, j)].
+//! combine: y\[t\] = Σ_j w[t, j]·s[slot of (t, j)]; ds\[slot\] = w[t, j]·dy\[t\], dw[t, j] = ⟨dy\[t\], s\[slot\]⟩.
 
 use super::gate::gate;
 use super::routing::Place;

@@ -93,9 +93,12 @@ fn shared_settings(groups: &[Group]) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// The values of a setting, and which groups have each.
+type Values<'a> = Vec<(String, Vec<&'a str>)>;
+
 /// One warning for each setting that is not the arm's and not the same everywhere.
 fn settings_that_differ(groups: &[Group]) -> Vec<String> {
-    let mut values: Vec<(String, Vec<(String, Vec<&str>)>)> = Vec::new();
+    let mut values: Vec<(String, Values)> = Vec::new();
     for group in groups {
         for (key, value) in group.settings() {
             let at = values.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {

@@ -30,7 +30,7 @@ const INCIDENTAL: &[&str] = &[
 ];
 
 /// Keys that say which arm it is.
-const ARM: &[&str] = &["arm", "audio", "midi", "family", "control"];
+const ARM: &[&str] = &["arm", "audio", "midi", "family"];
 
 /// Runs that differ in their seeds alone.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Group {
         for run in runs {
             let own = groups.iter_mut().find(|group| {
                 let (a, b) = (&group[0], &run);
-                a.arm.name == b.arm.name && settings(a, true) == settings(b, true)
+                a.arm == b.arm && settings(a) == settings(b)
             });
             match own {
                 Some(group) => group.push(run),
@@ -119,7 +119,7 @@ impl Group {
 
     /// The settings that are not incidental and not the arm's: key and value as text.
     pub fn settings(&self) -> Vec<(String, String)> {
-        settings(&self.runs[0], false)
+        settings(&self.runs[0])
     }
 
     /// Keys whose values differ from those of `other`, the arm's own left out.
@@ -181,9 +181,9 @@ pub fn compare(ours: &[Ranked], theirs: &[Ranked], (a, b): (&Interval, &Interval
     (difference::independent(a, b), By::Intervals)
 }
 
-/// Key and value of the settings of a run that are not incidental; those of its arm only `with_arm`.
-fn settings(run: &Run, with_arm: bool) -> Vec<(String, String)> {
-    let counts = |key: &String| !among(INCIDENTAL, key) && (with_arm || !among(ARM, key));
+/// Key and value of the settings of a run that are neither incidental nor its arm's.
+fn settings(run: &Run) -> Vec<(String, String)> {
+    let counts = |key: &String| !among(INCIDENTAL, key) && !among(ARM, key);
     let text = |(key, value): (String, Value)| (key, json_text(&value));
     run.config.json().into_iter().filter(|(key, _)| counts(key)).map(text).collect()
 }

@@ -2,12 +2,12 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | read run folders and sweeps | [`runs`] |
-//! | runs of one arm over seeds, and how two such groups compare | [`group`] |
-//! | arms ranked beside their baseline, chance and pitch classes | [`entry`] |
-//! | which columns which table has | [`kind`], [`arm`], [`paper`] |
-//! | what is said below | [`caveats`] |
-//! | as text, CSV, LaTeX, JSON and as a figure | [`sheet`], [`write`], [`figure`] |
+//! | read run folders and sweeps | `runs` |
+//! | runs of one arm over seeds, and how two such groups compare | `group` |
+//! | arms ranked beside their baseline, chance and pitch classes | `entry` |
+//! | which columns which table has | [`kind`], `arm`, `paper` |
+//! | what is said below | `caveats` |
+//! | as text, CSV, LaTeX, JSON and as a figure | `sheet`, `write`, `figure` |
 
 mod arm;
 mod caveats;
