@@ -14,7 +14,7 @@ const REFERENCE_HZ: f64 = 32.7;
 /// Keeps silence at 0.
 pub(super) const EPSILON: f64 = 1e-8;
 /// The pitch classes.
-pub const PITCH_CLASSES: [&str; 12] = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
+pub const PITCH_CLASSES: [&str; 12] = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"];
 
 /// Onset-weighted chroma.
 pub struct A8;
