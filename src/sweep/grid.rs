@@ -178,11 +178,11 @@ mod tests {
 
     #[test]
     fn commas_and_dots_that_belong_to_a_value_stay_in_it() {
-        let whole = "model.audio.cnn=8,8,16,128";
-        assert_eq!(grid(&[whole]).unwrap()[0].settings, [("model.audio.cnn".into(), "8,8,16,128".into())]);
+        let whole = "model.audio.cnn=32,32,64,128";
+        assert_eq!(grid(&[whole]).unwrap()[0].settings, [("model.audio.cnn".into(), "32,32,64,128".into())]);
         assert_eq!(
-            names(&[whole, "model.audio.cnn=4,4,16,128"]),
-            ["a4r-42-model.audio.cnn=8,8,16,128", "a4r-42-model.audio.cnn=4,4,16,128"]
+            names(&[whole, "model.audio.cnn=64,64,96,128"]),
+            ["a4r-42-model.audio.cnn=32,32,64,128", "a4r-42-model.audio.cnn=64,64,96,128"]
         );
         assert_eq!(
             names(&["augment.room=0.2..0.4,0.5..1"]),
