@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Arm, Entry, Family, Injection, Mechanism, Moe, TowerLoss};
+use super::{Arm, Entry, Family, Injection, Mechanism, Moe, TowerLoss, nearest};
 use crate::config::setting::{Limits, Setting};
 use crate::descriptors;
 
@@ -61,6 +61,14 @@ impl Setting for InjectionChoice {
         true
     }
 
+    fn nearest(&self, text: &str) -> Option<String> {
+        let (descriptor, mechanism) = text.split_once(':')?;
+        let names: Vec<String> = descriptors::ALL.iter().map(|d| d.name().to_lowercase()).collect();
+        let descriptor = nearest(descriptor, names.iter().map(String::as_str));
+        let mechanism = nearest(mechanism, Mechanism::ALL.into_iter().map(Mechanism::word));
+        Some(format!("{descriptor}:{mechanism}"))
+    }
+
     fn json(&self) -> Value {
         Value::from(self.text())
     }
@@ -116,6 +124,10 @@ impl Setting for FamilyChoice {
         true
     }
 
+    fn nearest(&self, text: &str) -> Option<String> {
+        Some(nearest(text, FAMILIES.iter().map(|(word, _)| *word)).to_string())
+    }
+
     fn json(&self) -> Value {
         Value::from(self.text())
     }
@@ -168,6 +180,9 @@ mod tests {
         assert_eq!(combine(a4r, choice("arm"), choice("arm"), family).name, "a4-reverse+none+t3-wt");
         let mut wrong = InjectionChoice::AsArm;
         assert!(["a7:sideways", "a77:concat", "a7", ""].iter().all(|text| !wrong.set(text, &Limits::NONE)));
+        assert_eq!(wrong.nearest("A7:revers").as_deref(), Some("a7:reverse"));
+        assert!(wrong.nearest("a7:sideways").unwrap().starts_with("a7:") && wrong.nearest("a7").is_none());
+        assert_eq!(family.nearest("t3-wr").as_deref(), Some("t3-wt"));
         assert!(wrong.kind(&Limits::NONE).contains("a4|d4|a7|a8|a9|a4-learned):(concat|cross|reverse|film)"));
     }
 }

@@ -35,13 +35,15 @@ pub trait Keyed: Clone {
         self.each("", &mut |key| {
             if key.name == name {
                 let expected = key.value.kind(&key.limits);
-                outcome = Some(key.value.set(text, &key.limits).then_some(()).ok_or(expected));
+                let nearest = key.value.nearest(text).map(|near| format!("; the nearest is `{near}`"));
+                let told = format!("{name}: expected {expected}; found `{text}`{}", nearest.unwrap_or_default());
+                outcome = Some(key.value.set(text, &key.limits).then_some(()).ok_or(told));
             }
             names.push(key.name);
         });
         match outcome {
             Some(Ok(())) => Ok(()),
-            Some(Err(expected)) => Err(Error::Usage(format!("{name}: expected {expected}; found `{text}`"))),
+            Some(Err(told)) => Err(Error::Usage(told)),
             None => Err(Error::Usage(format!("unknown key `{name}`; the nearest is {}", nearest(name, &names)))),
         }
     }

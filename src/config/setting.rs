@@ -54,6 +54,11 @@ pub trait Setting {
     /// Takes the value from `text`; false (and unchanged) where it is not such a value or outside `limits`.
     fn set(&mut self, text: &str, limits: &Limits) -> bool;
 
+    /// A value close to a `text` that is none, where one can be told.
+    fn nearest(&self, _text: &str) -> Option<String> {
+        None
+    }
+
     /// The value as it stands in `config.json`; [`json_text`] of it is accepted by [`Setting::set`] and gives the same value.
     fn json(&self) -> Value;
 }

@@ -1,6 +1,6 @@
 //! A4 with a trainable filterbank and temporal difference (the paper's future work 2, section 6.7): from the log-magnitude spectrogram,
 //!
-//! bands = S·Wᵀ, Δ[t] = τ₀⊙bands[t] + τ₁⊙bands[t + 1] (0 in the last row), then standardised over time (eq. 4 and 5).
+//! bands = S·Wᵀ, Δ\[t\] = τ₀⊙bands\[t\] + τ₁⊙bands\[t + 1\] (0 in the last row), then standardised over time (eq. 4 and 5).
 //!
 //! W starts as the means over A4's octave bands, τ as −1 and +1: before its first step the descriptor is A4.
 

@@ -9,7 +9,7 @@ use crate::train::tensor_file::{TensorFile, VERSION_KEY};
 /// What a checkpoint says about itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Meta {
-    /// Arm of the catalogue.
+    /// Name of the arm, of the catalogue or the user's own.
     pub arm: String,
     /// Size preset.
     pub preset: String,

@@ -169,7 +169,7 @@ impl Trainer {
         let stepper = if device.is_cpu() { None } else { Some(Stepper::new(device, recipe)?) };
         say(&format!(
             "{}: {} parameters, {} training performances, {} steps an epoch, {total_steps} in all",
-            config.arm,
+            study.arm.name,
             study.parameters.len(),
             performances,
             steps_per_epoch
@@ -333,7 +333,7 @@ impl Trainer {
         self.log.sync()?;
         let (study, config) = (&self.study, &self.study.config);
         let meta = Meta {
-            arm: config.arm.clone(),
+            arm: study.arm.name.clone(),
             preset: format!("{:?}", config.preset).to_lowercase(),
             config: serde_json::from_str(&config.to_json()).unwrap_or_default(),
             step,

@@ -2,7 +2,8 @@
 
 use super::tests::{batch, config};
 use super::*;
-use crate::arms::{self, ARMS};
+use crate::arms::{self, ARMS, Arm, Injection, Mechanism};
+use crate::descriptors;
 use crate::device::DType;
 use crate::model::ModelSpec;
 use crate::ops::Ragged;
@@ -106,5 +107,20 @@ fn gradients_of_whole_losses_are_those_of_finite_differences() {
         let expected: f64 = gradient.iter().zip(&direction).map(|(g, u)| g * u).sum();
         let got = (loss_at(arm, &moved(STEP)).0 - loss_at(arm, &moved(-STEP)).0) / (2.0 * STEP);
         assert!((got - expected).abs() < 1e-5 * expected.abs().max(1.0), "{arm}: {got} by differences, {expected}");
+    }
+}
+
+#[test]
+fn any_descriptor_enters_either_encoder_by_any_mechanism() {
+    for &descriptor in descriptors::ALL {
+        for mechanism in Mechanism::ALL {
+            let injection = Some(Injection { descriptor, mechanism });
+            let arm = Arm { name: "own".into(), audio: injection, midi: injection, ..arms::find("d0").unwrap().arm() };
+            let config = config("d0");
+            let (model, mut parameters) = Model::new(&arm, &ModelSpec::from_config(&config), 5, DType::F32);
+            let (audio, midi) = batch(&arm, &NOTES, 3);
+            let passed = pass(&model, &mut parameters, (&audio, &midi), &config.loss(), MODE).unwrap();
+            assert!(passed.figures().unwrap().is_finite(), "{} by {}", descriptor.name(), mechanism.name());
+        }
     }
 }
