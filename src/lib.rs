@@ -41,6 +41,7 @@ pub mod sweep;
 pub mod tape;
 pub mod tensor;
 pub mod train;
+pub mod validate;
 
 pub use error::{Error, Result};
 
