@@ -16,13 +16,17 @@ pub mod battery;
 pub mod cache;
 pub mod figure;
 pub mod findings;
+mod invariance;
+mod judge;
 pub mod paper;
+mod perturbation;
 pub mod scoreboard;
 pub mod subject;
 pub mod test;
 mod text;
+mod transposition;
 
 use test::Test;
 
 /// Every test, in the order they are run and reported.
-pub static ALL: &[&dyn Test] = &[&scoreboard::Scoreboard];
+pub static ALL: &[&dyn Test] = &[&transposition::Transposition, &invariance::Invariance, &scoreboard::Scoreboard];
