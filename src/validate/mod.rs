@@ -8,12 +8,14 @@
 //! | what it finds | [`findings`], [`figure`] |
 //! | where that is kept | [`cache`] |
 //! | the battery | [`battery`] |
-//! | what the paper found | [`paper`] |
+//! | what the paper found, and claims | [`paper`], [`claims`] |
 //!
 //! Each test is a file here, and a line in [`ALL`].
 
+mod attention;
 pub mod battery;
 pub mod cache;
+pub mod claims;
 pub mod figure;
 pub mod findings;
 mod invariance;
@@ -29,4 +31,5 @@ mod transposition;
 use test::Test;
 
 /// Every test, in the order they are run and reported.
-pub static ALL: &[&dyn Test] = &[&transposition::Transposition, &invariance::Invariance, &scoreboard::Scoreboard];
+pub static ALL: &[&dyn Test] =
+    &[&transposition::Transposition, &invariance::Invariance, &scoreboard::Scoreboard, &attention::AttentionMaps];
