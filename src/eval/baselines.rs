@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 
 use rayon::prelude::*;
 
-use super::condition::Condition;
 use super::retrieval::Embeddings;
+use super::view::View;
 use crate::data::note::Note;
 use crate::data::segments::{Dataset, Segment, WINDOW_SECONDS};
 use crate::descriptors::stft::{Padding, Stft, magnitude};
@@ -44,15 +44,15 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Both baselines on `segments` under `condition`: without slices and with eight.
-    pub fn both(dataset: &Dataset, segments: &[Segment], condition: Condition) -> [Self; 2] {
+    /// Both baselines on `segments` as `view` shows them: without slices and with eight.
+    pub fn both(dataset: &Dataset, segments: &[Segment], view: &dyn View) -> [Self; 2] {
         let progress = Progress::new("pitch-class baselines", segments.len() as u64, "segments");
         let weights: Vec<[Vec<f64>; 2]> = segments
             .par_iter()
             .map(|segment| {
-                let audio = audio_weights(&condition.audio(dataset, segment), SLICES);
+                let audio = audio_weights(&view.recording(dataset, segment), SLICES);
                 progress.advance(1);
-                [audio, midi_weights(&condition.notes(dataset, segment), SLICES, WINDOW_SECONDS)]
+                [audio, midi_weights(&view.notes(dataset, segment), SLICES, WINDOW_SECONDS)]
             })
             .collect();
         let side = |side: usize, f: fn(&[f64]) -> Vec<f32>| weights.iter().flat_map(|pair| f(&pair[side])).collect();

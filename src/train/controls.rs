@@ -67,7 +67,7 @@ fn place(segment: &Segment) -> u64 {
 }
 
 /// The nearest of another sample's rows for each of `rows`.
-fn stretched(other: &Arc<[f32]>, dims: usize, rows: usize) -> Arc<[f32]> {
+pub(super) fn stretched(other: &Arc<[f32]>, dims: usize, rows: usize) -> Arc<[f32]> {
     let length = other.len() / dims;
     if length == rows {
         return other.clone();

@@ -17,7 +17,9 @@ use crate::error::Result;
 use crate::eval::condition::Condition;
 use crate::eval::pools::Item;
 use crate::eval::retrieval::Embeddings;
-use crate::model::{Model, ModelSpec};
+use crate::eval::view::View;
+use crate::loss::Side;
+use crate::model::{AudioBatch, MidiBatch, Model, ModelSpec};
 use crate::nn::{Context, Mode, Parameters};
 use crate::progress::Progress;
 use crate::tape::Tape;
@@ -53,6 +55,16 @@ pub struct Embedded {
     pub midi: Vec<f32>,
 }
 
+/// What one layer holds of some segments.
+pub struct Layer {
+    /// `audio.0`, …
+    pub name: String,
+    /// Width.
+    pub dim: usize,
+    /// [n, dim]
+    pub values: Vec<f32>,
+}
+
 impl Embedded {
     /// Both sides, to be ranked.
     pub fn embeddings(&self) -> Embeddings<'_> {
@@ -86,37 +98,70 @@ impl Study {
 
     /// Embeds every segment of a split, in evaluation mode. Empty where the split is.
     pub fn embed(&self, split: Split) -> Result<Embedded> {
-        self.embed_from(&self.assembler, split)
+        self.embed_through(split, Arc::new(Condition::Clean), [true; 2])
     }
 
     /// As [`Study::embed`], of segments changed as `condition` says.
     pub fn embed_under(&self, split: Split, condition: Condition) -> Result<Embedded> {
-        self.embed_from(&self.assembler.under(condition), split)
+        self.embed_through(split, Arc::new(condition), [true; 2])
     }
 
-    fn embed_from(&self, assembler: &Assembler, split: Split) -> Result<Embedded> {
+    /// As [`Study::embed`], of segments as `view` shows them; a side (audio, MIDI) that `sides` does not ask for stays empty.
+    pub fn embed_through(&self, split: Split, view: Arc<dyn View>, sides: [bool; 2]) -> Result<Embedded> {
+        let assembler = self.assembler.through(view);
         let dataset = assembler.dataset();
         let segments = dataset.segments(split, None);
-        let items = segments
-            .iter()
-            .map(|s| {
-                let performance = &dataset.performances[s.performance as usize];
-                Item { piece: performance.piece, composer: performance.composer_id, performance: s.performance }
-            })
-            .collect();
+        let items = segments.iter().map(|segment| Item::of(dataset, segment)).collect();
         let progress = Progress::new(format!("embedding {}", split.name()), segments.len() as u64, "segments");
-        let (mut audio, mut midi) = (Vec::new(), Vec::new());
+        let mut embedded = [Vec::new(), Vec::new()];
         for batch in segments.chunks(EMBED_BATCH) {
             let tape = Tape::inference();
             let cx = Context::new(&tape, &self.parameters, Mode::Eval);
-            let (device, dtype) = (self.parameters.device(), self.parameters.dtype());
-            let Batch { audio: recordings, midi: notes, .. } = assembler.batch(batch.to_vec(), Turn::Evaluation);
-            let a = self.model.embed_audio(&cx, &recordings.to_device(device, dtype)?)?;
-            audio.extend_from_slice(a.value().to_host()?.as_slice::<f32>());
-            let m = self.model.embed_midi(&cx, &notes.to_device(device, dtype)?)?;
-            midi.extend_from_slice(m.value().to_host()?.as_slice::<f32>());
-            progress.advance(batch.len() as u64);
+            let batch = assembler.batch(batch.to_vec(), Turn::Evaluation);
+            let (recordings, notes) = self.placed(&batch)?;
+            if sides[Side::Audio as usize] {
+                let audio = self.model.embed_audio(&cx, &recordings)?;
+                embedded[0].extend_from_slice(audio.value().to_host()?.as_slice::<f32>());
+            }
+            if sides[Side::Midi as usize] {
+                let midi = self.model.embed_midi(&cx, &notes)?;
+                embedded[1].extend_from_slice(midi.value().to_host()?.as_slice::<f32>());
+            }
+            progress.advance(batch.segments.len() as u64);
         }
+        let [audio, midi] = embedded;
         Ok(Embedded { segments, items, dim: self.config.model.head.out, audio, midi })
+    }
+
+    /// What the layers of both encoders (audio, MIDI) hold of `segments`: means over the rows of each after every block, in order.
+    pub fn activations(&self, segments: &[Segment]) -> Result<[Vec<Layer>; 2]> {
+        let progress = Progress::new("layers", segments.len() as u64, "segments");
+        let mut found = [Vec::new(), Vec::new()];
+        for batch in segments.chunks(EMBED_BATCH) {
+            let tape = Tape::inference();
+            let cx = Context::new(&tape, &self.parameters, Mode::Eval).probing();
+            let batch = self.assembler.batch(batch.to_vec(), Turn::Evaluation);
+            let (recordings, notes) = self.placed(&batch)?;
+            self.model.embed_audio(&cx, &recordings)?;
+            self.model.embed_midi(&cx, &notes)?;
+            let probes = cx.finish().probes;
+            for (side, layers) in ["audio", "midi"].into_iter().zip(&mut found) {
+                for (i, value) in (0..).map_while(|i| Some((i, probes.get(&format!("{side}.{i}.mean"))?))) {
+                    if layers.len() == i {
+                        let dim = value.shape()[1];
+                        layers.push(Layer { name: format!("{side}.{i}"), dim, values: Vec::new() });
+                    }
+                    layers[i].values.extend_from_slice(value.to_host()?.as_slice::<f32>());
+                }
+            }
+            progress.advance(batch.segments.len() as u64);
+        }
+        Ok(found)
+    }
+
+    /// A batch's inputs where the model is.
+    fn placed(&self, batch: &Batch) -> Result<(AudioBatch, MidiBatch)> {
+        let (device, dtype) = (self.parameters.device(), self.parameters.dtype());
+        Ok((batch.audio.to_device(device, dtype)?, batch.midi.to_device(device, dtype)?))
     }
 }

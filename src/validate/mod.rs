@@ -1,5 +1,28 @@
 //! The validation battery (paper, section 5): what a trained model does with its descriptors, how alike its encoders are, what it is
 //! sensitive to; every figure beside the paper's, its interval, and what chance gives.
+//!
+//! | what | file |
+//! |---|---|
+//! | what a test is | [`test`] |
+//! | what it asks about | [`subject`] |
+//! | what it finds | [`findings`], [`figure`] |
+//! | where that is kept | [`cache`] |
+//! | the battery | [`battery`] |
+//! | what the paper found | [`paper`] |
+//!
+//! Each test is a file here, and a line in [`ALL`].
 
+pub mod battery;
+pub mod cache;
 pub mod figure;
 pub mod findings;
+pub mod paper;
+pub mod scoreboard;
+pub mod subject;
+pub mod test;
+mod text;
+
+use test::Test;
+
+/// Every test, in the order they are run and reported.
+pub static ALL: &[&dyn Test] = &[&scoreboard::Scoreboard];
