@@ -2,8 +2,8 @@
 
 use crate::validate::figure::Picture;
 
-/// What is drawn, in columns that fit its kind; values are in the figure's own unit, shares as fractions of 1.
-pub fn csv(picture: &Picture) -> String {
+/// What is drawn, in columns that fit its kind; shares are fractions of 1. Attention has none: it is an image.
+pub fn csv(picture: &Picture) -> Option<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     // Into memory, and all of one length: no record is refused.
     let mut line = |cells: &[String]| drop(writer.write_record(cells));
@@ -59,15 +59,9 @@ pub fn csv(picture: &Picture) -> String {
                 }
             }
         }
-        Picture::Attention(attention) => {
-            line(&head(&["token", "frame", "weight"]));
-            for (i, weight) in attention.weights.iter().enumerate() {
-                let frames = attention.frames.max(1);
-                line(&[(i / frames).to_string(), (i % frames).to_string(), weight.to_string()]);
-            }
-        }
+        Picture::Attention(_) => return None,
     }
-    writer.into_inner().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    writer.into_inner().ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Nothing where there is no number.

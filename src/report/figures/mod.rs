@@ -105,4 +105,4 @@ fn picture(canvas: &mut Canvas, area: Area, picture: &Picture) -> Result<()> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::report) mod tests;

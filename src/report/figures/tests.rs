@@ -212,7 +212,7 @@ fn odd_figures_are_drawn_too() {
 
 #[test]
 fn numbers_of_figures_become_csv() {
-    let text = csv(&figures()[0].picture);
+    let text = csv(&figures()[0].picture).unwrap();
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some("series,group,value,low,high,paper"));
     assert_eq!(lines.next(), Some("this run,intact,0.82,0.7899999999999999,0.86,0.7699999999999999"));
