@@ -10,7 +10,7 @@ use super::checkpoint::{self, ModelFile};
 use super::controls::Turn;
 use super::corpus;
 use crate::arms::Arm;
-use crate::config::Config;
+use crate::config::{CONFIG_FILE, Config};
 use crate::data::augment::Augmenter;
 use crate::data::maestro::Split;
 use crate::data::segments::Segment;
@@ -91,7 +91,12 @@ impl Study {
 
     /// The model a run published (its best), on `device`, over the data of `config` (the run's own, possibly adjusted).
     pub fn open(run: &Path, config: Config, device: &Device) -> Result<Study> {
-        let ModelFile { mut tensors, .. } = checkpoint::load_model(run)?;
+        let ModelFile { mut tensors, meta } = checkpoint::load_model(run)?;
+        let arm = config.arm()?.name;
+        if let Some(meta) = meta.filter(|meta| meta.arm != arm && meta.arm != config.arm) {
+            let expected = format!("{arm}, as in {}", run.join(CONFIG_FILE).display());
+            return Err(Error::input(&tensors.path, "metadata arm", expected, meta.arm));
+        }
         let mut study = Study::new(config, device)?;
         study.parameters.load(&mut tensors)?;
         tensors.finish()?;
