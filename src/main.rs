@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use descant::cli::{Cli, Verb, arms, data, doctor, eval, output, schedule, sweep, table, train, validate};
+use descant::cli::{
+    Cli, Verb, arms, compare, data, doctor, eval, output, reproduce, schedule, sweep, table, train, validate,
+};
 
 fn main() -> ExitCode {
     output::apologise_for_panics();
@@ -12,6 +14,8 @@ fn main() -> ExitCode {
         Verb::Sweep(settings) => sweep::run(&settings),
         Verb::Eval(args) => eval::run(&args),
         Verb::Validate(args) => validate::run(&args),
+        Verb::Compare(args) => compare::run(&args),
+        Verb::Reproduce(args) => reproduce::run(&args),
         Verb::Table(args) => table::run(&args),
         Verb::Schedule(settings) => schedule::run(&settings),
         Verb::Arms(args) => arms::run(&args),

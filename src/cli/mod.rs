@@ -1,12 +1,15 @@
 //! The command line: one file for each verb, and what they share.
 
 pub mod arms;
+mod asking;
+pub mod compare;
 pub mod data;
 pub mod describe;
 mod device;
 pub mod doctor;
 pub mod eval;
 pub mod output;
+pub mod reproduce;
 pub mod schedule;
 pub mod sweep;
 pub mod table;
@@ -39,6 +42,10 @@ pub enum Verb {
     Eval(eval::Args),
     /// Ask a run what it does with its descriptors, how alike its encoders are, what it is sensitive to
     Validate(validate::Args),
+    /// Lay what the battery found of several runs side by side
+    Compare(compare::Args),
+    /// Judge the paper's claims on the runs there are, and run what is missing
+    Reproduce(reproduce::Args),
     /// Compare runs in one of the paper's tables
     Table(table::Args),
     /// Draw how the learning rate moves over a run

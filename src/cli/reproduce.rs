@@ -1,6 +1,6 @@
 //! `engine reproduce paper`: the paper's claims on the runs there are, and what is missing for the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +8,9 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::Settings;
+use super::compare::asking;
 use super::output::{print, print_json};
 use super::sweep::verdict;
-use super::validate::{Asking, ask};
 use crate::config::keys::{Keyed, keys, split, table, table_json};
 use crate::config::{Config, Preset, Split};
 use crate::error::{Error, Result};
@@ -19,9 +19,10 @@ use crate::progress::say;
 use crate::sweep::grid::{Point, expand, resolved};
 use crate::sweep::local;
 use crate::sweep::state::Sweep;
-use crate::validate::claims::case::Missing;
+use crate::validate::battery::chosen;
 use crate::validate::claims::evidence::Evidence;
 use crate::validate::claims::{self, Judged};
+use crate::validate::findings::Judgement;
 
 /// What can be reproduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -158,12 +159,8 @@ fn ask_missing(keys: &Keys, judged: &[Judged]) -> Result<()> {
             numbers.push((*number).into());
         }
     }
-    let mut asking = Asking::new(&[format!("eval.split={}", keys.split)], &[])?;
-    for (run, mut numbers) in tests {
-        numbers.sort();
-        ask(&mut asking, &run, &numbers)?;
-    }
-    Ok(())
+    let mut asking = asking(keys.split);
+    tests.into_iter().try_for_each(|(run, numbers)| asking.ask(&run, &chosen(&numbers)?).map(drop))
 }
 
 fn save(folder: &Path, name: &str, text: &str) -> Result<()> {
@@ -172,4 +169,51 @@ fn save(folder: &Path, name: &str, text: &str) -> Result<()> {
     write_atomic(&path, |file| file.write_all(text.as_bytes()))?;
     say(&format!("wrote {}", path.display()));
     Ok(())
+}
+
+/// "12 runs in runs; 3 claims hold, …", each claim, and what does not count.
+fn text(evidence: &Evidence, judged: &[Judged]) -> String {
+    let mut text = summary(evidence, judged) + "\n";
+    judged.iter().for_each(|judged| text += &claim_lines(judged));
+    if !evidence.left_out.is_empty() {
+        text += "\nRuns that do not count:\n";
+        evidence.left_out.iter().for_each(|line| text += &format!("  {line}\n"));
+    }
+    text
+}
+
+fn summary(evidence: &Evidence, judged: &[Judged]) -> String {
+    let [held, not_held, open] = claims::tally(judged);
+    let runs = match evidence.runs() {
+        0 => format!("No evaluated run in {}", evidence.place.display()),
+        1 => format!("One evaluated run in {}", evidence.place.display()),
+        runs => format!("{runs} evaluated runs in {}", evidence.place.display()),
+    };
+    format!("{runs}. Of {} claims {held} held, {not_held} did not, {open} are not comparable.\n", judged.len())
+}
+
+/// A claim with its verdict, reason and commands, for a terminal.
+pub(super) fn claim_lines(judged: &Judged) -> String {
+    let Judged { number, claim, source, judgement: Judgement { verdict, because }, commands, .. } = judged;
+    let mut text = format!("\n{number:>2}  {}: {claim} ({source})\n    {because}\n", verdict.words());
+    commands.iter().for_each(|command| text += &format!("    $ {command}\n"));
+    text
+}
+
+/// The same as a document.
+fn markdown(evidence: &Evidence, judged: &[Judged]) -> String {
+    let cell = |text: &str| text.replace('|', "\\|");
+    let mut text = format!("# The paper's claims\n\n{}\n", summary(evidence, judged));
+    text += "| | claim | source | verdict | why |\n|---|---|---|---|---|\n";
+    for Judged { number, claim, source, judgement, .. } in judged {
+        let (verdict, because) = (judgement.verdict.words(), cell(&judgement.because));
+        text += &format!("| {number} | {} | {source} | {verdict} | {because} |\n", cell(claim));
+    }
+    let commands: BTreeSet<&String> = judged.iter().flat_map(|judged| &judged.commands).collect();
+    if !commands.is_empty() {
+        text += "\n## What is missing\n\n```sh\n";
+        commands.iter().for_each(|command| text += &format!("{command}\n"));
+        text += "```\n";
+    }
+    text
 }

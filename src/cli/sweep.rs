@@ -128,7 +128,7 @@ fn text(sweep: &Sweep, dry: bool) -> String {
 }
 
 /// An error with exit code 1 unless all cells are done.
-fn verdict(sweep: &Sweep) -> Result<()> {
+pub(super) fn verdict(sweep: &Sweep) -> Result<()> {
     let (cells, place) = (sweep.cells.len(), sweep.folder.display());
     let (done, failed) = (sweep.count(State::Done), sweep.count(State::Failed));
     if done + failed < cells {

@@ -97,7 +97,7 @@ pub(super) fn open(run: &Path, config: Config, device: &Device, sizes: Sizes) ->
 }
 
 /// Whether an argument is a setting and not a folder; a folder whose name has an equals sign can be written as `./a=b`.
-fn is_setting(text: &str) -> bool {
+pub(super) fn is_setting(text: &str) -> bool {
     text.split_once('=').is_some_and(|(name, _)| !name.contains('/') && !name.is_empty())
 }
 
@@ -108,7 +108,7 @@ fn is_own(setting: &str) -> bool {
 }
 
 /// The command that asks test `number` again.
-fn command(run: &Path, number: &str, own: &[String], adjusted: &[String]) -> String {
+pub(super) fn command(run: &Path, number: &str, own: &[String], adjusted: &[String]) -> String {
     let kept = own.iter().filter(|setting| !setting.starts_with("tests=") && !setting.starts_with("fresh="));
     let settings = kept.chain(adjusted).map(|setting| format!(" {setting}")).collect::<String>();
     format!("engine validate {} tests={number}{settings}", run.display())

@@ -62,8 +62,11 @@ impl Drop for Process {
 ///
 /// Ctrl-C and SIGTERM are passed on to the cells and waited for. A cell that fails is no error; the account says so.
 pub fn run(sweep: &mut Sweep, jobs: usize, retry: bool, lock: &File) -> Result<()> {
-    ctrlc::set_handler(on_signal)
-        .map_err(|e| Error::op("signals", "handler", "a process without one", e.to_string()))?;
+    match ctrlc::set_handler(on_signal) {
+        // Of an earlier sweep of this process.
+        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => {}
+        Err(e) => return Err(Error::op("signals", "handler", "a process without one", e.to_string())),
+    }
     let due = |cell: &Cell| match cell.state {
         State::Done => false,
         State::Failed => retry,

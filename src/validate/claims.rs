@@ -13,6 +13,8 @@
 mod battery;
 pub mod case;
 pub mod evidence;
+#[cfg(test)]
+mod tests;
 mod trainings;
 
 use serde::Serialize;
@@ -112,25 +114,5 @@ impl Claim {
             commands: missing.commands(&evidence.place),
             missing,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::arms::ARMS;
-    use crate::validate::ALL;
-
-    #[test]
-    fn claims_name_arms_of_the_catalogue_and_ask_tests_of_their_own_arms() {
-        for (number, claim) in all() {
-            assert!(claim.arms.iter().all(|arm| ARMS.iter().any(|entry| entry.name == *arm)), "{number}");
-            for (_, arms) in claim.tests {
-                assert!(arms.iter().all(|arm| claim.arms.contains(arm)), "{number}");
-            }
-            assert!(claim.seeds > 0 && !claim.source.is_empty() && claim.text.len() > 20, "{number}");
-        }
-        let asked = ALL.iter().map(|test| test.number()).collect::<Vec<_>>();
-        assert!(asked.contains(&"04") && asked.contains(&"09"));
     }
 }

@@ -4,6 +4,7 @@
 //! | what | file |
 //! |---|---|
 //! | tests, tables and figures of several runs laid together | [`aligned`] |
+//! | the same for a terminal | [`beside`] |
 //! | the page around them: head, facts, contents | [`frame`] |
 //! | tables, as HTML and CSV | [`table`] |
 //! | figures, as HTML and files | [`plate`] |
@@ -13,6 +14,7 @@
 //! | what a reader must know first | [`warnings`] |
 
 mod aligned;
+mod beside;
 mod claims;
 mod dashboard;
 mod frame;

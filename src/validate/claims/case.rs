@@ -103,10 +103,15 @@ impl<'a> Case<'a> {
 
     fn missing(&self, claim: &Claim) -> Missing {
         let mut missing = Missing::default();
-        let base = match self.groups.values().next() {
+        // As its other arms were trained, else as whatever was.
+        let known = self.groups.values().copied().next().or(self.evidence.groups.first());
+        let mut base = match known {
             Some(group) => settings_beside(&group.runs[0].config, claim.length),
             None => self.evidence.settings.clone(),
         };
+        if claim.length == Length::Short && known.is_some_and(|group| group.runs[0].config.epochs >= LONG) {
+            base.retain(|setting| !setting.starts_with("epochs="));
+        }
         for arm in claim.arms {
             let seeds =
                 self.groups.get(arm).map_or(Vec::new(), |group| group.runs.iter().map(|run| run.config.seed).collect());
