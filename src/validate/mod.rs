@@ -8,6 +8,7 @@
 //! | what it finds | [`findings`], [`figure`] |
 //! | where that is kept | [`cache`] |
 //! | the battery | [`battery`] |
+//! | its page | [`report`] |
 //! | what the paper found | [`paper`] |
 //!
 //! Each test is a file here, and a line in [`ALL`].
@@ -17,6 +18,7 @@ pub mod cache;
 pub mod figure;
 pub mod findings;
 pub mod paper;
+pub mod report;
 pub mod scoreboard;
 pub mod subject;
 pub mod test;
