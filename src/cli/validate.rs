@@ -25,7 +25,7 @@ keys! {
         tests: Vec<String> = Vec::new();
         /// Compute everything anew, whatever was found before.
         fresh: bool = false;
-        /// Pairs for similarities of layers (test 06).
+        /// Pairs for similarities of layers (test 06) and for perturbations (test 08).
         pairs: usize [4..=100_000] = 500;
         /// Pairs in maps of the embedding space (test 10).
         map_pairs: usize [10..=20_000] = 2000;

@@ -13,13 +13,18 @@
 //!
 //! Each test is a file here, and a line in [`ALL`].
 
+pub mod bands;
 pub mod battery;
 pub mod cache;
+pub mod causal;
+pub mod controls;
 pub mod figure;
 pub mod findings;
 pub mod paper;
 pub mod report;
+pub mod replication;
 pub mod scoreboard;
+pub mod siblings;
 pub mod subject;
 pub mod test;
 mod text;
@@ -27,4 +32,5 @@ mod text;
 use test::Test;
 
 /// Every test, in the order they are run and reported.
-pub static ALL: &[&dyn Test] = &[&scoreboard::Scoreboard];
+pub static ALL: &[&dyn Test] =
+    &[&causal::Causal, &controls::Controls, &bands::Bands, &scoreboard::Scoreboard, &replication::Replication];
