@@ -42,7 +42,7 @@ impl Asking {
         }
         let device = self.device.as_ref().ok_or_else(|| Error::op("validate", "device", "one", "none"))?;
         let subject = open(folder, config, device, self.sizes)?;
-        let again = |number: &str| command(folder, number, &self.own, &self.adjusted);
+        let again = |number: &str| command(folder, Some(number), &self.own, &self.adjusted);
         let asked = battery::ask(&subject, tests, self.fresh, again)?;
         Ok((subject, asked))
     }

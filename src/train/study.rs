@@ -115,11 +115,15 @@ impl Study {
 
     /// As [`Study::embed`], of segments as `view` shows them; a side (audio, MIDI) that `sides` does not ask for stays empty.
     pub fn embed_through(&self, split: Split, view: Arc<dyn View>, sides: [bool; 2]) -> Result<Embedded> {
+        self.embed_segments(self.assembler.dataset().segments(split, None), view, sides)
+    }
+
+    /// As [`Study::embed_through`], of these segments.
+    pub fn embed_segments(&self, segments: Vec<Segment>, view: Arc<dyn View>, sides: [bool; 2]) -> Result<Embedded> {
         let assembler = self.assembler.through(view);
         let dataset = assembler.dataset();
-        let segments = dataset.segments(split, None);
         let items = segments.iter().map(|segment| Item::of(dataset, segment)).collect();
-        let progress = Progress::new(format!("embedding {}", split.name()), segments.len() as u64, "segments");
+        let progress = Progress::new("embedding", segments.len() as u64, "segments");
         let mut embedded = [Vec::new(), Vec::new()];
         for batch in segments.chunks(EMBED_BATCH) {
             let tape = Tape::inference();

@@ -15,6 +15,7 @@ use crate::eval::canonical::{self, Canonical};
 use crate::eval::condition::Condition;
 use crate::eval::pools::{Pools, Protocol};
 use crate::eval::view::{Changes, View};
+use crate::loss::Side;
 use crate::train::study::{Embedded, Layer, Study};
 
 /// How much is computed.
@@ -76,6 +77,17 @@ impl Subject {
         [arm.audio, arm.midi].into_iter().enumerate().filter_map(|(side, injection)| Some((side, injection?)))
     }
 
+    /// What tests call the descriptor that enters the encoder of `side`: its name, and where both encoders get the same one, in which.
+    pub fn descriptor_name(&self, side: Side) -> String {
+        let name = |injection: Option<Injection>| injection.map_or("none", |injection| injection.descriptor.name());
+        let [audio, midi] = [self.study.arm.audio, self.study.arm.midi].map(name);
+        let (own, encoder) = match side {
+            Side::Audio => (audio, "audio"),
+            Side::Midi => (midi, "MIDI"),
+        };
+        if audio == midi { format!("{own} in the {encoder} encoder") } else { own.into() }
+    }
+
     /// 16 digits that are the same for the same model on the same recordings and notes.
     pub fn fingerprint(&self) -> Result<&str> {
         let make = || {
@@ -132,6 +144,13 @@ impl Subject {
             embedded.midi.clone_from(&clean.midi);
         }
         Ok(embedded)
+    }
+
+    /// The segments numbered `chosen` (as [`Subject::pairs`] counts them) as `view` shows them; a side that it leaves as it is stays empty.
+    pub fn embed_some(&self, chosen: &[usize], view: impl View + 'static) -> Result<Embedded> {
+        let segments = &self.embedded()?.segments;
+        let sides = self.touched(view.changes());
+        self.study.embed_segments(chosen.iter().map(|&i| segments[i]).collect(), Arc::new(view), sides)
     }
 
     /// Which encoders (audio, MIDI) see anything of `changes`: their own input, or a descriptor of either.
