@@ -1,24 +1,25 @@
 //! `engine compare RUN RUN…`: what the battery found of several runs, side by side, and what the paper says of their differences.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::Settings;
 use super::asking::Asking;
 use super::output::{print, print_json};
 use super::reproduce::claim_lines;
-use super::{Settings, validate::is_setting};
+use super::validate::{command, is_setting};
+use crate::config::Split;
 use crate::config::keys::{keys, parse};
 use crate::config::setting::choices;
-use crate::config::{CONFIG_FILE, Config, Split};
 use crate::error::{Error, Result};
 use crate::progress::say;
-use crate::report::page::{self, RunReport, TestReport};
-use crate::validate::battery::{Asked, Outcome, chosen};
+use crate::report::page::{self, RunReport};
+use crate::validate::battery::{Outcome, chosen};
 use crate::validate::cache;
 use crate::validate::claims::evidence::Evidence;
 use crate::validate::claims::{self, Judged};
+use crate::validate::report;
 use crate::validate::subject::Sizes;
 use crate::validate::test::Test;
 
@@ -67,22 +68,20 @@ pub fn run(args: &Args) -> Result<()> {
     if folders.len() < 2 {
         return Err(Error::Usage(format!("compare: expected two run folders or more; found {}", folders.len())));
     }
-    let mut skipped = BTreeMap::new();
-    if keys.missing == Unasked::Run {
-        let mut asking = asking(keys.split);
-        for folder in &folders {
-            let unasked: Vec<_> = unasked(folder, &tests).collect();
-            if !unasked.is_empty() {
-                let (_, asked) = asking.ask(folder, &unasked)?;
-                skipped.insert(folder.clone(), asked);
-            }
-        }
+    let mut asking = asking(keys.split);
+    let mut reports = Vec::new();
+    for (folder, name) in folders.iter().zip(names(&folders)) {
+        let lacking: Vec<_> = unasked(folder, &tests).collect();
+        let mut report = if keys.missing == Unasked::Run && !lacking.is_empty() {
+            let (subject, asked) = asking.ask(folder, &lacking)?;
+            report::of(&subject, asked, |test| command(folder, test, &asking.own, &asking.adjusted))?
+        } else {
+            report::kept(folder)?
+        };
+        report.name = name;
+        report.tests.retain(|report| tests.iter().any(|test| test.number() == report.number));
+        reports.push(report);
     }
-    let reports = folders
-        .iter()
-        .zip(names(&folders))
-        .map(|(folder, name)| report(folder, name, &tests, skipped.get(folder).map_or(&[], Vec::as_slice), keys.split));
-    let reports = reports.collect::<Result<Vec<_>>>()?;
     let evidence = Evidence::of(Path::new("runs"), &folders, &[], keys.split);
     let between: Vec<Judged> =
         claims::judge(&evidence, None).into_iter().filter(|judged| judged.missing.words().is_none()).collect();
@@ -139,45 +138,8 @@ fn names(folders: &[PathBuf]) -> Vec<String> {
     folders.iter().map(name).collect()
 }
 
-/// What is kept of a run, and why it was not asked the rest.
-fn report(
-    folder: &Path,
-    name: String,
-    tests: &[&'static dyn Test],
-    asked: &[Asked],
-    split: Split,
-) -> Result<RunReport> {
-    let config = Config::load(&folder.join(CONFIG_FILE))?;
-    let of = |test: &&'static dyn Test| {
-        let (number, name, asks) = (test.number().to_string(), test.name().to_string(), test.asks().to_string());
-        if let Some(kept) = cache::any(folder, test.number()) {
-            let (command, hash, outcome) = (kept.command, kept.key, Outcome::Found(kept.findings));
-            return Some(TestReport { number, name, asks, command, hash, outcome });
-        }
-        let asked = asked.iter().find(|asked| asked.test.number() == test.number())?;
-        let Outcome::Skipped(reason) = &asked.outcome else { return None };
-        let (command, hash, outcome) = (asked.command.clone(), asked.key.clone(), Outcome::Skipped(reason.clone()));
-        Some(TestReport { number, name, asks, command, hash, outcome })
-    };
-    let about = [
-        ("preset", format!("{:?}", config.preset).to_lowercase()),
-        ("epochs", config.epochs.to_string()),
-        ("seed", config.seed.to_string()),
-        ("split", split.to_string()),
-    ];
-    Ok(RunReport {
-        name,
-        arm: config.arm()?.name.to_string(),
-        about: about.into_iter().map(|(key, value)| (key.to_string(), value)).collect(),
-        command: format!("engine validate {}", folder.display()),
-        tests: tests.iter().filter_map(of).collect(),
-        clips: None,
-    })
-}
-
 fn told(report: &RunReport) -> String {
-    let about = report.about.iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>().join(", ");
-    format!("{} ({}, {about})", report.name, report.arm)
+    format!("{} ({})", report.name, report.arm)
 }
 
 fn in_json(report: &RunReport) -> Value {

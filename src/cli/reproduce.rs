@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Settings;
 use super::compare::asking;
@@ -119,7 +119,9 @@ fn list_keys(as_json: bool) -> Result<()> {
     let own = Keys::defaults(Preset::Auto).json();
     let trains = |name: &str| !own.contains_key(name);
     if as_json {
-        return print_json(&[table_json::<Keys>(|_| true), table_json::<Config>(trains)]);
+        let lists = [table_json::<Keys>(|_| true), table_json::<Config>(trains)];
+        let all = lists.into_iter().flat_map(|list| if let Value::Array(rows) = list { rows } else { Vec::new() });
+        return print_json(&Value::Array(all.collect()));
     }
     print(&(table::<Keys>(|_| true) + &table::<Config>(trains)))
 }
