@@ -77,7 +77,7 @@ impl Test for AttentionMaps {
         let rows: Vec<Row> = rows.map(|((name, found), null)| Row::measured(*name, found).null(null)).collect();
         let summary = format!(
             "A token takes from frames {:.2} s away on average, where even attention would take from {:.2} s away; its attention is as \
-             spread out as {:.0} % of even attention (in entropy), that of single heads {:.0} %.",
+             spread out as {:.1} % of even attention (in entropy), that of single heads {:.1} %.",
             found[1].value,
             nulls[1],
             100.0 * found[3].value,
