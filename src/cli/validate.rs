@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::eval::{ADJUSTABLE, in_full};
+use super::Settings;
+use super::asking::Asking;
+use super::eval::in_full;
 use super::output::{print, print_json};
-use super::{Settings, device, use_threads};
 use crate::config::keys::{Keyed, keys, parse};
-use crate::config::{CONFIG_FILE, Config, Preset, Source};
+use crate::config::{Config, Preset, Source};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::progress::say;
@@ -61,25 +62,13 @@ pub fn run(args: &Args) -> Result<()> {
         return Err(Error::Usage("validate: expected a run folder or more; found none".into()));
     }
     let sizes = Sizes { pairs: keys.pairs, map_pairs: keys.map_pairs };
-    let mut opened: Option<Device> = None;
+    let mut asking = Asking { own, adjusted, sizes, fresh: keys.fresh, device: None };
     let mut answers = Vec::new();
     for run in runs.iter().map(|run| PathBuf::from(run.as_str())) {
-        let mut config = Config::load(&run.join(CONFIG_FILE))?;
-        config.adjust(&adjusted, ADJUSTABLE)?;
-        if opened.is_none() {
-            let chosen = device::open(config.device)?;
-            use_threads(config.threads)?;
-            if let Some(note) = chosen.note {
-                say(&note);
-            }
-            opened = Some(chosen.device);
-        }
-        let device = opened.as_ref().ok_or_else(|| Error::op("validate", "device", "one", "none"))?;
-        let subject = open(&run, config, device, sizes)?;
-        let asked = battery::ask(&subject, &tests, keys.fresh, |test| command(&run, Some(test), &own, &adjusted))?;
+        let (subject, asked) = asking.ask(&run, &tests)?;
         let head = format!("{}: {} on the {} split", run.display(), subject.arm(), subject.split);
         let answer = Answer { head, run: run.clone(), tests: asked.iter().map(found).collect(), text: text(&asked) };
-        let report = report::of(&subject, asked, |test| command(&run, test, &own, &adjusted))?;
+        let report = report::of(&subject, asked, |test| command(&run, test, &asking.own, &asking.adjusted))?;
         let folder = run.join(report::FOLDER);
         page::write(&folder, &[report])?;
         say(&format!("report: {}", folder.join(page::PAGE).display()));
