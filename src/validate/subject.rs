@@ -38,6 +38,7 @@ pub struct Subject {
     /// How much is computed.
     pub sizes: Sizes,
     embedded: OnceCell<Embedded>,
+    baselines: OnceCell<[Baseline; 2]>,
     canonical: OnceCell<Canonical>,
     activations: OnceCell<[Vec<Layer>; 2]>,
     fingerprint: OnceCell<String>,
@@ -55,8 +56,9 @@ impl Subject {
             let error = Error::input(run, "data", "two segments or more to tell apart", found);
             return Err(error.hint("split=… names another"));
         }
-        let (embedded, canonical, activations, fingerprint) = Default::default();
-        Ok(Subject { run: run.to_path_buf(), study, split, sizes, embedded, canonical, activations, fingerprint })
+        let (embedded, baselines, canonical, activations, fingerprint) = Default::default();
+        let run = run.to_path_buf();
+        Ok(Subject { run, study, split, sizes, embedded, baselines, canonical, activations, fingerprint })
     }
 
     /// Name of the arm.
@@ -117,13 +119,17 @@ impl Subject {
         once(&self.embedded, || self.study.embed(self.split))
     }
 
+    /// What the learning-free baselines make of every segment of the split as it is.
+    pub fn baselines(&self) -> Result<&[Baseline; 2]> {
+        once(&self.baselines, || Ok(Baseline::both(self.dataset(), &self.embedded()?.segments, &Condition::Clean)))
+    }
+
     /// The canonical evaluation of the split as it is, with the learning-free baselines.
     pub fn canonical(&self) -> Result<&Canonical> {
         once(&self.canonical, || {
-            let embedded = self.embedded()?;
-            let baselines = Baseline::both(self.dataset(), &embedded.segments, &Condition::Clean);
+            let (embedded, baselines) = (self.embedded()?, self.baselines()?);
             let pairs = embedded.embeddings();
-            canonical::evaluate(self.arm(), pairs, &embedded.items, &baselines, &self.protocol())
+            canonical::evaluate(self.arm(), pairs, &embedded.items, baselines, &self.protocol())
         })
     }
 
