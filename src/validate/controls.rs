@@ -225,7 +225,10 @@ fn notes(real: &str, siblings: &Siblings) -> Vec<String> {
         format!("Runs beside this one with the same settings, by their seeds: {each}. All figures are of their own evaluations."),
         "Differences of single seeds are paired by query and know nothing of how much training varies; of several seeds they are Welch's."
             .into(),
-        "Each control has every parameter of the arm; its descriptors are replaced in training and in evaluation alike.".into(),
+        "Each control has every parameter of the arm; its descriptors are replaced in training and in evaluation alike. Shuffled ones are \
+         another sample's of the batch: at random in training, in evaluation often a neighbour's of the same performance, which a model \
+         trained so has had no reason to heed."
+            .into(),
         format!("Section 6.6 gives {real} {PUBLISHED_REAL:.1} %; the tables of section 5 give it 83.8 %."),
     ];
     notes.extend(siblings.note());

@@ -107,12 +107,12 @@ impl Verdict {
         }
     }
 
-    /// Whether a quantity exceeds `least`: held where its whole interval does, not held where none of it does; in between what was
-    /// run cannot tell.
+    /// Whether a quantity exceeds `least`: held where its whole interval does, not held where none of it does; in between, and where
+    /// there is no interval, what was run cannot tell.
     pub fn above(least: f64, (low, high): (f64, f64)) -> Self {
-        match (low > least, high > least) {
-            (true, true) => Verdict::Held,
-            (false, false) => Verdict::NotHeld,
+        match (low > least, high < least) {
+            (true, _) => Verdict::Held,
+            (_, true) => Verdict::NotHeld,
             _ => Verdict::NotComparable,
         }
     }

@@ -5,12 +5,7 @@ use crate::eval::bootstrap::Interval;
 
 /// Whether `what` lies above `bound`: open, hence not comparable, where its interval contains the bound.
 pub fn above(what: &str, found: Interval, bound: f64, unit: Unit) -> Judgement {
-    let verdict = match (found.low > bound, found.high < bound) {
-        (true, _) => Verdict::Held,
-        (_, true) => Verdict::NotHeld,
-        _ => Verdict::NotComparable,
-    };
-    verdict.because(words(what, found, bound, unit))
+    Verdict::above(bound, (found.low, found.high)).because(words(what, found, bound, unit))
 }
 
 /// Whether `what` lies below `bound`.

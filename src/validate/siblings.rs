@@ -160,14 +160,15 @@ mod tests {
         let same = |words: &str, plan| differing(&config(words), &own, plan);
         assert_eq!(same("arm=d0 seed=7 epochs=5 schedule=cosine threads=3", Plan::Same), None);
         assert_eq!(same("arm=d0 epochs=6 lr=5e-4 schedule=cosine", Plan::Own).unwrap(), "epochs=6, lr=0.0005");
-        assert_eq!(same("arm=d0 epochs=5", Plan::Same).unwrap(), "schedule=cosine-tail");
+        assert_eq!(same("arm=d0 epochs=5 schedule=arm", Plan::Same).unwrap(), "schedule=cosine-tail");
         // d4a4's own is a cosine over 60 epochs, which `own` does not follow.
-        assert!(same("arm=d0 epochs=5", Plan::Own).is_some());
+        assert!(same("arm=d0 epochs=5 schedule=arm", Plan::Own).is_some());
 
-        let own = config("arm=d4a4 epochs=60");
-        assert_eq!(differing(&config("arm=d4a4-zero epochs=60"), &own, Plan::Same), None, "cosine over the whole run");
-        assert_eq!(differing(&config("arm=a4r epochs=30"), &own, Plan::Own), None, "both as in table 4");
-        assert_eq!(differing(&config("arm=a4r epochs=20"), &own, Plan::Own).unwrap(), "epochs=20");
-        assert!(differing(&config("arm=a4r epochs=30"), &own, Plan::Same).is_some());
+        let own = config("arm=d4a4 epochs=60 schedule=arm");
+        let same = |words: &str, plan| differing(&config(words), &own, plan);
+        assert_eq!(same("arm=d4a4-zero epochs=60 schedule=cosine", Plan::Same), None, "cosine over the whole run");
+        assert_eq!(same("arm=a4r epochs=30 schedule=arm", Plan::Own), None, "both as in table 4");
+        assert_eq!(same("arm=a4r epochs=20 schedule=arm", Plan::Own).unwrap(), "epochs=20");
+        assert!(same("arm=a4r epochs=30 schedule=arm", Plan::Same).is_some());
     }
 }

@@ -116,13 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn the_papers_table_bears_out_its_peaks_but_not_two_to_ten_times() {
+    fn the_papers_table_bears_out_its_peaks_and_hardly_two_to_ten_times() {
         for (column, (arm, peak)) in PEAKS.into_iter().enumerate() {
             let moved = paper_like(column + 1);
             assert_eq!(peaked(&moved, peak, 42).verdict, Verdict::Held, "{arm}");
             let ratio = resampled(&moved, 42, CONTRASTS[0].1);
             assert!((1.4..2.1).contains(&ratio.value), "{arm}: {ratio:?}");
-            assert_ne!(dominance(ratio).verdict, Verdict::Held, "{arm}");
+            // Only a4r's means differ by a factor of two: 2.01.
+            assert_eq!(dominance(ratio).verdict == Verdict::Held, arm == "a4r", "{arm}");
         }
         assert_eq!(peaked(&paper_like(1), 6..8, 42).verdict, Verdict::NotHeld);
         let about = |value: f64| Interval { value, low: value - 0.5, high: value + 0.5 };
