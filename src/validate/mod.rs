@@ -8,21 +8,43 @@
 //! | what it finds | [`findings`], [`figure`] |
 //! | where that is kept | [`cache`] |
 //! | the battery | [`battery`] |
-//! | what the paper found | [`paper`] |
+//! | its page | [`report`] |
+//! | what the paper found, and claims | [`paper`], [`claims`] |
 //!
 //! Each test is a file here, and a line in [`ALL`].
 
+mod attention;
+pub mod bands;
 pub mod battery;
 pub mod cache;
+pub mod causal;
+pub mod claims;
+pub mod controls;
 pub mod figure;
 pub mod findings;
+mod invariance;
+mod judge;
 pub mod paper;
+mod perturbation;
+pub mod replication;
+pub mod report;
 pub mod scoreboard;
+pub mod siblings;
 pub mod subject;
 pub mod test;
 mod text;
+mod transposition;
 
 use test::Test;
 
 /// Every test, in the order they are run and reported.
-pub static ALL: &[&dyn Test] = &[&scoreboard::Scoreboard];
+pub static ALL: &[&dyn Test] = &[
+    &causal::Causal,
+    &controls::Controls,
+    &transposition::Transposition,
+    &bands::Bands,
+    &invariance::Invariance,
+    &scoreboard::Scoreboard,
+    &attention::AttentionMaps,
+    &replication::Replication,
+];
