@@ -1,6 +1,6 @@
 //! Groups of bars, upright where their labels fit under them and lying otherwise.
 
-use plotters::style::Color;
+use plotters::style::{Color, RGBColor};
 
 use super::area::{Area, all_wrapped, bare, beside, factor, from_zero, labelled, lines_under, tick_width};
 use crate::error::Result;
@@ -176,7 +176,10 @@ impl Chart<'_> {
         if 1.08 * canvas.text_width(TICK_TEXT, &text)? > room + 6.0 {
             return Ok(());
         }
-        canvas.text((x, y - 15.0 * away), Align::Center, TICK_TEXT, INK, &text)
+        let (y, half) = (y - 15.0 * away, canvas.text_width(TICK_TEXT, &text)? / 2.0 + 2.0);
+        // A level that passes here must not strike the number out.
+        canvas.rectangle((x - half, y - 7.0), (x + half, y + 7.0), RGBColor(255, 255, 255).mix(0.85))?;
+        canvas.text((x, y), Align::Center, TICK_TEXT, INK, &text)
     }
 
     fn legend(&self) -> Vec<legend::Entry> {
