@@ -137,7 +137,8 @@ impl BarChart {
     fn levels(&self, canvas: &mut Canvas, axes: &Axes) -> Result<()> {
         let lines = self.lines.iter().filter(|line| line.value.is_finite());
         let place = |line: &Line| (axes.at(line.value, 0.0).0, format!("{} {:.1}", line.label, line.value));
-        levels_above(canvas, axes, &lines.map(place).collect::<Vec<_>>())
+        let right = canvas.size().0 - 10.0;
+        levels_above(canvas, axes, &lines.map(place).collect::<Vec<_>>(), right)
     }
 }
 

@@ -25,32 +25,50 @@ pub fn diamond(canvas: &mut Canvas, (x, y): (f64, f64)) -> Result<()> {
     canvas.polygon(&corners(4.2), RGBColor(255, 255, 255))
 }
 
-/// Labels over vertical lines at `places` (x, label), in as few rows as keep them apart; the lowest row is 0.
-pub fn rows_above(canvas: &mut Canvas, places: &[(f64, String)]) -> Result<Vec<(f64, usize)>> {
-    const APART: f64 = 10.0;
-    let mut rows: Vec<Vec<(f64, f64)>> = Vec::new();
-    let mut placed = Vec::with_capacity(places.len());
-    for (x, label) in places {
-        let half = canvas.text_width(TICK_TEXT, label)? / 2.0 + APART / 2.0;
-        let free = |row: &Vec<(f64, f64)>| row.iter().all(|&(other, reach)| (other - x).abs() >= half + reach);
-        let row = rows.iter().position(free).unwrap_or(rows.len());
-        if row == rows.len() {
-            rows.push(Vec::new());
-        }
-        rows[row].push((*x, half));
-        placed.push((*x, row));
+/// Rows for labels that begin at vertical lines at `places` (x, label) and run to one side, the lowest row being 0: a line that
+/// reaches up to its own row crosses no other's label. The side is the right where all end before `right`, else the left.
+pub fn rows_above(canvas: &mut Canvas, places: &[(f64, String)], right: f64) -> Result<(Align, Vec<usize>)> {
+    const APART: f64 = 14.0;
+    let mut widths = Vec::with_capacity(places.len());
+    for (_, label) in places {
+        widths.push(1.08 * canvas.text_width(TICK_TEXT, label)? + APART);
     }
-    Ok(placed)
+    let align = match places.iter().zip(&widths).all(|((x, _), width)| x + width <= right + APART) {
+        true => Align::Left,
+        false => Align::Right,
+    };
+    let along = |x: f64| if align == Align::Left { x } else { -x };
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    order.sort_by(|&a, &b| along(places[b].0).total_cmp(&along(places[a].0)));
+    let mut rows = vec![0; places.len()];
+    for (done, &i) in order.iter().enumerate() {
+        let reached = |&&j: &&usize| along(places[j].0) <= along(places[i].0) + widths[i];
+        rows[i] = order[..done].iter().filter(reached).map(|&j| rows[j] + 1).max().unwrap_or(0);
+    }
+    Ok((align, rows))
 }
 
 /// Dashed vertical lines through the axes with their labels above, placed by [`rows_above`].
-pub fn levels_above(canvas: &mut Canvas, axes: &Axes, places: &[(f64, String)]) -> Result<()> {
-    for ((x, row), (_, label)) in rows_above(canvas, places)?.into_iter().zip(places) {
-        let y = axes.top - 12.0 - row as f64 * LINE_HEIGHT;
-        canvas.dashed((x, y + 8.0), (x, axes.bottom), 1.5, INK)?;
-        canvas.text((x, y), Align::Center, TICK_TEXT, INK, label)?;
+pub fn levels_above(canvas: &mut Canvas, axes: &Axes, places: &[(f64, String)], right: f64) -> Result<()> {
+    let (align, rows) = rows_above(canvas, places, right)?;
+    for ((x, label), row) in places.iter().zip(rows) {
+        level_above(canvas, axes, (*x, row, align), label, INK)?;
     }
     Ok(())
+}
+
+/// One of them, in its colour.
+pub fn level_above(
+    canvas: &mut Canvas,
+    axes: &Axes,
+    (x, row, align): (f64, usize, Align),
+    label: &str,
+    color: RGBColor,
+) -> Result<()> {
+    let y = axes.top - 12.0 - row as f64 * LINE_HEIGHT;
+    canvas.dashed((x, y - 6.0), (x, axes.bottom), 1.5, color)?;
+    let beside = if align == Align::Left { x + 5.0 } else { x - 5.0 };
+    canvas.text((beside, y), align, TICK_TEXT, INK, label)
 }
 
 /// Room right of the axes that the labels of [`levels_beside`] need.
@@ -106,7 +124,9 @@ mod tests {
         assert!(centres.windows(2).all(|pair| pair[1] - pair[0] >= 16.0));
         let mut canvas = Canvas::new(100, 100).unwrap();
         let places = [(10.0, "chance".to_owned()), (20.0, "a baseline".to_owned()), (300.0, "far".to_owned())];
-        let rows: Vec<usize> = rows_above(&mut canvas, &places).unwrap().into_iter().map(|(_, row)| row).collect();
-        assert_eq!(rows, [0, 1, 0]);
+        let (align, rows) = rows_above(&mut canvas, &places, 400.0).unwrap();
+        assert_eq!((align, rows), (Align::Left, vec![1, 0, 0]));
+        let (align, rows) = rows_above(&mut canvas, &places, 310.0).unwrap();
+        assert_eq!((align, rows), (Align::Right, vec![0, 1, 0]));
     }
 }

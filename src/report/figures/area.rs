@@ -37,7 +37,7 @@ pub(super) fn bare(unit: Unit, value: f64) -> String {
 
 /// A range with a little air that holds `values` and 0; shares end at 100 where they can.
 pub(super) fn from_zero(values: impl Iterator<Item = f64>, unit: Unit) -> (f64, f64) {
-    const AIR: f64 = 0.08;
+    const AIR: f64 = 0.11;
     let (low, high) = bounds(values.chain([0.0]));
     if low == high {
         return (0.0, if matches!(unit, Unit::Number(_)) { 1.0 } else { 100.0 });

@@ -1,6 +1,6 @@
 //! Groups of bars, upright where their labels fit under them and lying otherwise.
 
-use plotters::style::Color;
+use plotters::style::{Color, RGBColor};
 
 use super::area::{Area, all_wrapped, bare, beside, factor, from_zero, labelled, lines_under, tick_width};
 use crate::error::Result;
@@ -88,8 +88,8 @@ impl Chart<'_> {
             for (i, lines) in labels.iter().enumerate() {
                 lines_under(canvas, (axes.at(i as f64 + 0.5, 0.0).0, bottom + 14.0), lines)?;
             }
-            self.bars(canvas, &Place { axes, upright: true })?;
-            return levels_beside(canvas, &axes, &levels);
+            levels_beside(canvas, &axes, &levels)?;
+            return self.bars(canvas, &Place { axes, upright: true });
         }
         self.lying(canvas, Area { top: area.top + legend, ..area }, values)
     }
@@ -108,7 +108,7 @@ impl Chart<'_> {
         let finite = self.lines.iter().filter(|line| line.value.is_finite());
         let places: Vec<_> =
             finite.map(|line| (axes.at(factor(self.unit) * line.value, 0.0).0, labelled(line, self.unit))).collect();
-        let rows = rows_above(canvas, &places)?.iter().map(|(_, row)| row + 1).max().unwrap_or(0);
+        let rows = rows_above(canvas, &places, area.right)?.1.iter().map(|row| row + 1).max().unwrap_or(0);
         axes.top += rows as f64 * LINE_HEIGHT;
         axes.x_ticks(canvas, &round_ticks(values, 7), true)?;
         axes.labels(canvas, self.axis, "")?;
@@ -117,8 +117,8 @@ impl Chart<'_> {
             let size = TICK_TEXT * (names - 14.0) / (1.08 * canvas.text_width(TICK_TEXT, group)?).max(names - 14.0);
             canvas.text((left - 10.0, y), Align::Right, size, INK, group)?;
         }
-        self.bars(canvas, &Place { axes, upright: false })?;
-        levels_above(canvas, &axes, &places)
+        levels_above(canvas, &axes, &places, area.right)?;
+        self.bars(canvas, &Place { axes, upright: false })
     }
 
     fn bars(&self, canvas: &mut Canvas, place: &Place) -> Result<()> {
@@ -176,7 +176,10 @@ impl Chart<'_> {
         if 1.08 * canvas.text_width(TICK_TEXT, &text)? > room + 6.0 {
             return Ok(());
         }
-        canvas.text((x, y - 13.0 * away), Align::Center, TICK_TEXT, INK, &text)
+        let (y, half) = (y - 15.0 * away, canvas.text_width(TICK_TEXT, &text)? / 2.0 + 2.0);
+        // A level that passes here must not strike the number out.
+        canvas.rectangle((x - half, y - 7.0), (x + half, y + 7.0), RGBColor(255, 255, 255).mix(0.85))?;
+        canvas.text((x, y), Align::Center, TICK_TEXT, INK, &text)
     }
 
     fn legend(&self) -> Vec<legend::Entry> {

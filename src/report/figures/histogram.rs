@@ -4,10 +4,10 @@ use plotters::style::Color;
 
 use super::area::{Area, bounds, from_zero, tick_width};
 use crate::error::Result;
-use crate::report::axes::{Axes, LABEL_TEXT, TICK_TEXT, round_ticks};
+use crate::report::axes::{Axes, LABEL_TEXT, round_ticks};
 use crate::report::canvas::{Align, Canvas, INK, SERIES};
 use crate::report::legend::{self, Swatch};
-use crate::report::marks::{LINE_HEIGHT, rows_above};
+use crate::report::marks::{LINE_HEIGHT, level_above, rows_above};
 use crate::validate::figure::Shares;
 use crate::validate::findings::Unit;
 
@@ -26,8 +26,8 @@ pub(super) fn draw(canvas: &mut Canvas, area: Area, axis: &str, edges: &[f64], s
         Axes { left, top: area.top + legend + 36.0, right: area.right - 14.0, bottom: area.bottom - 44.0, x, y };
     let inside = |s: &&Shares| (x.0..=x.1).contains(&s.mean);
     let means: Vec<_> = series.iter().filter(inside).map(|s| (axes.at(s.mean, 0.0).0, mean(s))).collect();
-    let rows = rows_above(canvas, &means)?;
-    axes.top += rows.iter().map(|(_, row)| row + 1).max().unwrap_or(0) as f64 * LINE_HEIGHT;
+    let (align, rows) = rows_above(canvas, &means, area.right)?;
+    axes.top += rows.iter().map(|row| row + 1).max().unwrap_or(0) as f64 * LINE_HEIGHT;
     axes.y_ticks(canvas, &round_ticks(y, 5), true)?;
     axes.x_ticks(canvas, &round_ticks(x, 8), false)?;
     axes.labels(canvas, axis, "")?;
@@ -45,10 +45,8 @@ pub(super) fn draw(canvas: &mut Canvas, area: Area, axis: &str, edges: &[f64], s
         canvas.line(&closed, 2.0, color)?;
     }
     let shown = series.iter().zip(colors).filter(|(s, _)| inside(s));
-    for ((s, color), (x, row)) in shown.zip(rows) {
-        let y = axes.top - 10.0 - row as f64 * LINE_HEIGHT;
-        canvas.dashed((x, y + 8.0), (x, axes.bottom), 1.5, color)?;
-        canvas.text((x, y), Align::Center, TICK_TEXT, INK, &mean(s))?;
+    for (((_, color), row), (x, label)) in shown.zip(rows).zip(&means) {
+        level_above(canvas, &axes, (*x, row, align), label, *color)?;
     }
     Ok(())
 }

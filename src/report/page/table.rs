@@ -22,7 +22,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(table: &Joint) -> Self {
+    fn of(table: &Joint, several: bool) -> Self {
         let all = || table.rows.iter().flat_map(|(_, rows)| rows.iter().flatten());
         let shared = |of: fn(&Row) -> Option<f64>| {
             let same = |rows: &Vec<Option<&Row>>| {
@@ -36,7 +36,8 @@ impl Columns {
             paper: all().any(|row| row.paper.is_some()),
             shared_paper: shared(|row| row.paper),
             null: all().any(|row| row.null.is_some()),
-            shared_null: shared(|row| row.null),
+            // Of one run it stands after the interval.
+            shared_null: several && shared(|row| row.null),
             interval: all().any(|row| row.interval.is_some()),
             verdict: all().any(|row| row.verdict.is_some()),
         }
@@ -51,9 +52,9 @@ impl Columns {
 
 /// The table with its caption and its file.
 pub(super) fn markup(table: &Joint, runs: &[RunReport]) -> Markup {
-    let columns = Columns::of(table);
-    let (shared_paper, shared_null) = (columns.paper && columns.shared_paper, columns.null && columns.shared_null);
     let several = runs.len() > 1;
+    let columns = Columns::of(table, several);
+    let (shared_paper, shared_null) = (columns.paper && columns.shared_paper, columns.null && columns.shared_null);
     let span = several.then_some("2");
     let caption = format!("caption-{}", table.id);
     html! {
