@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     output::apologise_for_panics();
     output::conclude(match Cli::parse().verb {
         Verb::Train(settings) => train::run(&settings),
-        Verb::Sweep(settings) => sweep::run(&settings),
+        Verb::Sweep(args) => sweep::run(&args),
         Verb::Eval(args) => eval::run(&args),
         Verb::Table(args) => table::run(&args),
         Verb::Schedule(settings) => schedule::run(&settings),

@@ -33,7 +33,7 @@ pub enum Verb {
     /// Train an arm and evaluate it
     Train(Settings),
     /// Train every combination of the values of some settings
-    Sweep(Settings),
+    Sweep(sweep::Args),
     /// Evaluate the retrieval of a run
     Eval(eval::Args),
     /// Compare runs in one of the paper's tables
