@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::grid::resolved;
-use super::state::Sweep;
+use super::state::{State, Sweep};
 use crate::config::DeviceChoice;
 use crate::config::setting::{Limits, Setting};
 use crate::error::{Error, Result};
@@ -75,13 +75,15 @@ impl Slots {
         Ok(slots)
     }
 
-    /// How many cells may run at the same time. `auto`: one until the peak of one is known; then as many of the largest peak seen so
+    /// How many cells may run at the same time. `auto`: one until one is done and its peak known; then as many of the largest peak so
     /// far as 90 % of the free memory hold, at most one a core; one on a GPU. Says what it assumes whenever that changes.
     pub fn count(&mut self, sweep: &Sweep) -> usize {
         if let Jobs::Count(count) = self.jobs {
             return count;
         }
-        let peak = sweep.cells.iter().filter_map(|cell| cell.peak_bytes).max();
+        // One that failed or was stopped may not have got to where it takes most.
+        let done = sweep.cells.iter().filter(|cell| cell.state == State::Done);
+        let peak = done.filter_map(|cell| cell.peak_bytes).max();
         let count = if self.gpu { 1 } else { peak.map_or(1, |peak| fitting(self.free, peak, self.cores)) };
         if count != self.told {
             let (free, cores) = (self.free as f64 / GIB, self.cores);
