@@ -10,7 +10,8 @@
 //! 4. [`ops`] are the differentiable operations on [`tensor`]s; [`tape`] runs them backwards; [`device`] is what they run on.
 //! 5. [`train`]: batches, the [`loss`], steps of [`optim`] along a [`schedule`], checkpoints, logs.
 //! 6. [`eval`] asks whether matches are found, beside chance and what needs no learning; [`report`] draws it.
-//! 7. [`sweep`] trains many of them.
+//! 7. [`validate`] asks a trained model what it does with all that.
+//! 8. [`sweep`] trains many of them.
 //!
 //! [`cli`] puts these behind the verbs of the `engine` program, with the settings of [`config`].
 
@@ -41,6 +42,7 @@ pub mod sweep;
 pub mod tape;
 pub mod tensor;
 pub mod train;
+pub mod validate;
 
 pub use error::{Error, Result};
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use descant::cli::{Cli, Verb, arms, data, doctor, eval, output, schedule, sweep, table, train};
+use descant::cli::{Cli, Verb, arms, data, doctor, eval, output, schedule, sweep, table, train, validate};
 
 fn main() -> ExitCode {
     output::apologise_for_panics();
@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Verb::Train(settings) => train::run(&settings),
         Verb::Sweep(args) => sweep::run(&args),
         Verb::Eval(args) => eval::run(&args),
+        Verb::Validate(args) => validate::run(&args),
         Verb::Table(args) => table::run(&args),
         Verb::Schedule(settings) => schedule::run(&settings),
         Verb::Arms(args) => arms::run(&args),

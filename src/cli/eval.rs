@@ -18,7 +18,7 @@ use crate::progress::say;
 use crate::train::study::Study;
 
 /// Keys that may differ from the run's own: what is evaluated, on what, and where.
-const ADJUSTABLE: &[&str] = &["eval.", "data", "data.", "device", "precision", "threads"];
+pub(super) const ADJUSTABLE: &[&str] = &["eval.", "data", "data.", "device", "precision", "threads"];
 
 /// `engine eval`
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// `split=…` stands for `eval.split=…`, `condition=…` and `conditions=…` for `eval.condition=…`.
-fn in_full(setting: &str) -> String {
+pub(super) fn in_full(setting: &str) -> String {
     match setting.split_once('=') {
         Some(("split", value)) => format!("eval.split={value}"),
         Some(("condition" | "conditions", value)) => format!("eval.condition={value}"),
@@ -132,7 +132,7 @@ fn evaluate(run: &Path, config: Config, device: &Device, conditions: &[Condition
             let error = Error::input(run, "data", "two segments or more to tell apart", found);
             return Err(error.hint("eval.split=… names another"));
         }
-        let baselines = Baseline::both(study.assembler.dataset(), &embedded.segments, condition);
+        let baselines = Baseline::both(study.assembler.dataset(), &embedded.segments, &condition);
         let (name, pairs) = (&study.arm.name, embedded.embeddings());
         Ok((condition, canonical::evaluate(name, pairs, &embedded.items, &baselines, &protocol)?))
     };

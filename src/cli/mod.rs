@@ -11,6 +11,7 @@ pub mod schedule;
 pub mod sweep;
 pub mod table;
 pub mod train;
+pub mod validate;
 
 use std::path::PathBuf;
 
@@ -36,6 +37,8 @@ pub enum Verb {
     Sweep(sweep::Args),
     /// Evaluate the retrieval of a run
     Eval(eval::Args),
+    /// Ask a run what it does with its descriptors, how alike its encoders are, what it is sensitive to
+    Validate(validate::Args),
     /// Compare runs in one of the paper's tables
     Table(table::Args),
     /// Draw how the learning rate moves over a run

@@ -7,6 +7,7 @@ use crate::data::augment::crop::{crop_audio, crop_notes};
 use crate::data::augment::motion::transposed;
 use crate::data::note::Note;
 use crate::data::segments::{Dataset, Segment, WINDOW_SAMPLES, WINDOW_SECONDS, excerpt};
+use crate::eval::view::{Changes, View};
 
 /// Seconds by which a recording is misaligned.
 const MISALIGNED: f64 = 1.0;
@@ -57,10 +58,21 @@ impl Condition {
             }
         }
     }
+}
 
-    /// The recording's window, 96,000 samples.
-    pub fn audio(self, dataset: &Dataset, segment: &Segment) -> Vec<f32> {
-        let mut audio = match self {
+impl View for Condition {
+    fn changes(&self) -> Changes {
+        let (recording, notes) = match self {
+            Condition::Clean => (false, false),
+            Condition::Transposed => (false, true),
+            Condition::Misaligned => (true, false),
+            Condition::Clips => (true, true),
+        };
+        Changes { recording, notes, ..Changes::default() }
+    }
+
+    fn recording(&self, dataset: &Dataset, segment: &Segment) -> Vec<f32> {
+        let mut audio = match *self {
             Condition::Misaligned => {
                 let samples = dataset.performances[segment.performance as usize].audio.samples();
                 let at = |start: f64| (start * f64::from(crate::data::audio::SAMPLE_RATE)).round() as i64;
@@ -70,16 +82,15 @@ impl Condition {
             }
             _ => dataset.audio(segment),
         };
-        if self == Condition::Clips {
+        if *self == Condition::Clips {
             crop_audio(&mut audio, clip_start(&dataset.notes(segment)), CLIP);
         }
         audio
     }
 
-    /// The notes of the window, by onset then pitch; as many windows are without notes as were before: none.
-    pub fn notes(self, dataset: &Dataset, segment: &Segment) -> Vec<Note> {
+    fn notes(&self, dataset: &Dataset, segment: &Segment) -> Vec<Note> {
         let mut notes = dataset.notes(segment);
-        match self {
+        match *self {
             Condition::Clean | Condition::Misaligned => {}
             Condition::Transposed => notes.iter_mut().for_each(|n| n.pitch = transposed(n.pitch, SEMITONES)),
             Condition::Clips => {
@@ -135,24 +146,24 @@ mod tests {
         let segment = |start| Segment { performance: 0, start };
         let clean = Condition::Clean.notes(&dataset, &segment(2.0));
         assert_eq!(clean, dataset.notes(&segment(2.0)));
-        assert_eq!(Condition::Clean.audio(&dataset, &segment(2.0)), dataset.audio(&segment(2.0)));
+        assert_eq!(Condition::Clean.recording(&dataset, &segment(2.0)), dataset.audio(&segment(2.0)));
 
         let transposed = Condition::Transposed.notes(&dataset, &segment(2.0));
         assert!(transposed.iter().all(|n| n.pitch == 116), "there is no key above 127: an octave lower");
-        assert_eq!(Condition::Transposed.audio(&dataset, &segment(2.0)), dataset.audio(&segment(2.0)));
+        assert_eq!(Condition::Transposed.recording(&dataset, &segment(2.0)), dataset.audio(&segment(2.0)));
 
         assert_eq!(Condition::Misaligned.notes(&dataset, &segment(2.0)), clean);
-        assert_eq!(ms(&Condition::Misaligned.audio(&dataset, &segment(2.0)), 0), 3000.0);
-        assert_eq!(ms(&Condition::Misaligned.audio(&dataset, &segment(6.0)), 0), 5000.0, "earlier at the end");
+        assert_eq!(ms(&Condition::Misaligned.recording(&dataset, &segment(2.0)), 0), 3000.0);
+        assert_eq!(ms(&Condition::Misaligned.recording(&dataset, &segment(6.0)), 0), 5000.0, "earlier at the end");
 
         // An onset at 2.0 s of the window: the middle second holds it.
         let (audio, notes) =
-            (Condition::Clips.audio(&dataset, &segment(2.0)), Condition::Clips.notes(&dataset, &segment(2.0)));
+            (Condition::Clips.recording(&dataset, &segment(2.0)), Condition::Clips.notes(&dataset, &segment(2.0)));
         assert_eq!(notes.iter().map(|n| (n.onset, n.duration)).collect::<Vec<_>>(), [(2.0, 0.5)]);
         assert_eq!((audio[35_999], ms(&audio, 36_000), ms(&audio, 59_999), audio[60_000]), (0.0, 3500.0, 4499.0, 0.0));
         // None in the middle second; the nearest note begins in the last.
         let (audio, notes) =
-            (Condition::Clips.audio(&dataset, &segment(4.5)), Condition::Clips.notes(&dataset, &segment(4.5)));
+            (Condition::Clips.recording(&dataset, &segment(4.5)), Condition::Clips.notes(&dataset, &segment(4.5)));
         assert_eq!((notes.len(), ms(&audio, (notes[0].onset * 24_000.0) as usize)), (1, 5900.0));
         let late = Condition::Clips.notes(&dataset, &segment(0.1));
         assert_eq!(late.len(), 1);

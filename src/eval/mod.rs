@@ -8,6 +8,7 @@
 //! | how two systems compare, query by query or over seeds | [`ranks`], [`difference`], [`statistics`] |
 //! | the same task without learning anything | [`baselines`] |
 //! | the same where recording and notes do not quite fit | [`condition`], [`under`] |
+//! | what else a model may be shown in a segment's place | [`view`] |
 //! | how alike two representations are | [`cka`], [`rsa`] |
 //! | what can be read off an embedding | [`probe`] |
 //! | all of it in one report, and as text | [`canonical`] |
@@ -29,3 +30,4 @@ pub mod scores;
 pub mod statistics;
 mod table;
 pub mod under;
+pub mod view;

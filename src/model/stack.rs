@@ -48,6 +48,7 @@ impl Stack {
                 x = modulation.apply(cx, i, &x, rows)?;
             }
             cx.probe(&format!("{}.{i}", self.name), &x);
+            cx.probe_mean(&format!("{}.{i}.mean", self.name), &x, rows)?;
         }
         Ok(x)
     }

@@ -7,8 +7,10 @@ use super::{BufferId, ParamId, Parameters};
 use crate::device::{Device, Mirrored};
 use crate::error::{Error, Result};
 use crate::loss::Term;
+use crate::ops::Ragged;
 use crate::ops::batchnorm::BatchStatistics;
 use crate::ops::dropout::{Dropout, counter};
+use crate::ops::pool::mean_pool;
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
@@ -120,6 +122,14 @@ impl<'a> Context<'a> {
         if let Some(probes) = &self.probes {
             probes.borrow_mut().insert(name.to_string(), value.value().clone());
         }
+    }
+
+    /// As [`Context::probe`], of the mean [B, d] over each sample's rows.
+    pub fn probe_mean(&self, name: &str, value: &Var, rows: &Ragged) -> Result<()> {
+        if self.probes.is_some() {
+            self.probe(name, &mean_pool(self.tape, value, rows)?);
+        }
+        Ok(())
     }
 
     /// Ends the pass: parameter variables (for gradients), statistics to fold in, and probed values.

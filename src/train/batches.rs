@@ -16,6 +16,7 @@ use crate::descriptors::{Descriptor, Domain, Source};
 use crate::device::PoolVec;
 use crate::error::{Error, Result};
 use crate::eval::condition::Condition;
+use crate::eval::view::View;
 use crate::loss::Side;
 use crate::model::{AudioBatch, MidiBatch};
 use crate::ops::Ragged;
@@ -36,19 +37,19 @@ pub struct Assembler {
     arm: Arm,
     padding: Padding,
     max_notes: usize,
-    /// What is changed for an evaluation.
-    condition: Condition,
+    /// What is shown of a segment in an evaluation.
+    view: Arc<dyn View>,
     /// What is changed for training.
     augmenter: Option<Augmenter>,
     /// Descriptors of audio made so far: 6 KB a segment, and each costs more than reading its audio.
-    descriptors: Mutex<DescriptorMemo>,
+    descriptors: Arc<Mutex<DescriptorMemo>>,
 }
 
 impl Assembler {
     /// Inputs for `arm`; `padding` of the spectrogram, at most `max_notes` notes a segment.
     pub fn new(dataset: Arc<Dataset>, arm: Arm, padding: Padding, max_notes: usize) -> Self {
-        let (condition, augmenter, descriptors) = (Condition::Clean, None, Mutex::default());
-        Assembler { dataset, arm, padding, max_notes, condition, augmenter, descriptors }
+        let (view, augmenter, descriptors) = (Arc::new(Condition::Clean), None, Arc::default());
+        Assembler { dataset, arm, padding, max_notes, view, augmenter, descriptors }
     }
 
     /// The same with training batches changed by `augmenter`.
@@ -56,9 +57,13 @@ impl Assembler {
         Assembler { augmenter, ..self }
     }
 
-    /// The same inputs as they are under `condition`.
-    pub fn under(&self, condition: Condition) -> Self {
-        Assembler { condition, ..Self::new(self.dataset.clone(), self.arm.clone(), self.padding, self.max_notes) }
+    /// The same inputs as `view` shows them.
+    pub fn through(&self, view: Arc<dyn View>) -> Self {
+        let mut other = Self::new(self.dataset.clone(), self.arm.clone(), self.padding, self.max_notes);
+        if !view.changes().recording {
+            other.descriptors = self.descriptors.clone();
+        }
+        Assembler { view, ..other }
     }
 
     /// The data the segments are of.
@@ -90,8 +95,8 @@ impl Assembler {
         match (&self.augmenter, turn) {
             (Some(augmenter), Turn::Training { step, .. }) => augmenter.sample(&self.dataset, segment, step, index),
             _ => Sample {
-                audio: self.condition.audio(&self.dataset, segment),
-                notes: self.condition.notes(&self.dataset, segment),
+                audio: self.view.recording(&self.dataset, segment),
+                notes: self.view.notes(&self.dataset, segment),
             },
         }
     }
@@ -112,8 +117,30 @@ impl Assembler {
         if let Some(control) = self.arm.control {
             features = controls::replaced(control, side, &features, dims, made.segments, made.turn);
         }
+        if made.turn == Turn::Evaluation && self.view.changes().descriptors[side as usize] {
+            let shown = |(own, segment)| self.shown(side, descriptor, segment, own);
+            features = features.into_iter().zip(made.segments).map(shown).collect();
+        }
         let rows = Ragged::from_lengths(features.iter().map(|f| f.len() / dims));
         (Tensor::from_slice(&[rows.total(), dims], &features.concat()), rows)
+    }
+
+    /// What the view shows in the place of a segment's `own` descriptor.
+    fn shown(&self, side: Side, descriptor: &'static dyn Descriptor, segment: &Segment, own: Arc<[f32]>) -> Arc<[f32]> {
+        let (other, dims) = (self.view.described(side, segment), descriptor.raw_dims());
+        let rows = own.len() / dims;
+        let described = match descriptor.domain() {
+            _ if other == *segment => own,
+            Domain::Audio => {
+                let recording = self.view.recording(&self.dataset, &other);
+                controls::stretched(&self.of_audio(descriptor, &other, &recording, false), dims, rows)
+            }
+            Domain::Midi => {
+                let notes = self.view.notes(&self.dataset, &other);
+                controls::stretched(&descriptor.compute(Source::midi(&notes)).into(), dims, rows)
+            }
+        };
+        self.view.descriptor(side, segment, described, dims)
     }
 
     fn of_audio(

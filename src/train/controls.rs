@@ -61,13 +61,13 @@ pub fn replaced(
 }
 
 /// A number of its own for every segment.
-fn place(segment: &Segment) -> u64 {
+pub fn place(segment: &Segment) -> u64 {
     let start = (segment.start * WINDOW_SAMPLES as f64 / WINDOW_SECONDS).round() as u64;
     u64::from(segment.performance) << 32 | start & 0xffff_ffff
 }
 
 /// The nearest of another sample's rows for each of `rows`.
-fn stretched(other: &Arc<[f32]>, dims: usize, rows: usize) -> Arc<[f32]> {
+pub(super) fn stretched(other: &Arc<[f32]>, dims: usize, rows: usize) -> Arc<[f32]> {
     let length = other.len() / dims;
     if length == rows {
         return other.clone();

@@ -3,21 +3,25 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::batches::{Assembler, Batch};
 use super::checkpoint::{self, ModelFile};
 use super::controls::Turn;
 use super::corpus;
 use crate::arms::Arm;
-use crate::config::Config;
+use crate::config::{CONFIG_FILE, Config};
 use crate::data::augment::Augmenter;
 use crate::data::maestro::Split;
 use crate::data::segments::Segment;
 use crate::device::{DType, Device};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval::condition::Condition;
 use crate::eval::pools::Item;
 use crate::eval::retrieval::Embeddings;
-use crate::model::{Model, ModelSpec};
+use crate::eval::view::View;
+use crate::loss::Side;
+use crate::model::{AudioBatch, MidiBatch, Model, ModelSpec};
 use crate::nn::{Context, Mode, Parameters};
 use crate::progress::Progress;
 use crate::tape::Tape;
@@ -53,6 +57,16 @@ pub struct Embedded {
     pub midi: Vec<f32>,
 }
 
+/// What one layer holds of some segments.
+pub struct Layer {
+    /// `audio.0`, …
+    pub name: String,
+    /// Width.
+    pub dim: usize,
+    /// [n, dim]
+    pub values: Vec<f32>,
+}
+
 impl Embedded {
     /// Both sides, to be ranked.
     pub fn embeddings(&self) -> Embeddings<'_> {
@@ -77,7 +91,12 @@ impl Study {
 
     /// The model a run published (its best), on `device`, over the data of `config` (the run's own, possibly adjusted).
     pub fn open(run: &Path, config: Config, device: &Device) -> Result<Study> {
-        let ModelFile { mut tensors, .. } = checkpoint::load_model(run)?;
+        let ModelFile { mut tensors, meta } = checkpoint::load_model(run)?;
+        let arm = config.arm()?.name;
+        if let Some(meta) = meta.filter(|meta| meta.arm != arm && meta.arm != config.arm) {
+            let expected = format!("{arm}, as in {}", run.join(CONFIG_FILE).display());
+            return Err(Error::input(&tensors.path, "metadata arm", expected, meta.arm));
+        }
         let mut study = Study::new(config, device)?;
         study.parameters.load(&mut tensors)?;
         tensors.finish()?;
@@ -86,37 +105,107 @@ impl Study {
 
     /// Embeds every segment of a split, in evaluation mode. Empty where the split is.
     pub fn embed(&self, split: Split) -> Result<Embedded> {
-        self.embed_from(&self.assembler, split)
+        self.embed_through(split, Arc::new(Condition::Clean), [true; 2])
     }
 
     /// As [`Study::embed`], of segments changed as `condition` says.
     pub fn embed_under(&self, split: Split, condition: Condition) -> Result<Embedded> {
-        self.embed_from(&self.assembler.under(condition), split)
+        self.embed_through(split, Arc::new(condition), [true; 2])
     }
 
-    fn embed_from(&self, assembler: &Assembler, split: Split) -> Result<Embedded> {
+    /// As [`Study::embed`], of segments as `view` shows them; a side (audio, MIDI) that `sides` does not ask for stays empty.
+    pub fn embed_through(&self, split: Split, view: Arc<dyn View>, sides: [bool; 2]) -> Result<Embedded> {
+        self.embed_segments(self.assembler.dataset().segments(split, None), view, sides)
+    }
+
+    /// As [`Study::embed_through`], of these segments.
+    pub fn embed_segments(&self, segments: Vec<Segment>, view: Arc<dyn View>, sides: [bool; 2]) -> Result<Embedded> {
+        let assembler = self.assembler.through(view);
         let dataset = assembler.dataset();
-        let segments = dataset.segments(split, None);
-        let items = segments
-            .iter()
-            .map(|s| {
-                let performance = &dataset.performances[s.performance as usize];
-                Item { piece: performance.piece, composer: performance.composer_id, performance: s.performance }
-            })
-            .collect();
-        let progress = Progress::new(format!("embedding {}", split.name()), segments.len() as u64, "segments");
-        let (mut audio, mut midi) = (Vec::new(), Vec::new());
+        let items = segments.iter().map(|segment| Item::of(dataset, segment)).collect();
+        let progress = Progress::new("embedding", segments.len() as u64, "segments");
+        let mut embedded = [Vec::new(), Vec::new()];
         for batch in segments.chunks(EMBED_BATCH) {
             let tape = Tape::inference();
             let cx = Context::new(&tape, &self.parameters, Mode::Eval);
-            let (device, dtype) = (self.parameters.device(), self.parameters.dtype());
-            let Batch { audio: recordings, midi: notes, .. } = assembler.batch(batch.to_vec(), Turn::Evaluation);
-            let a = self.model.embed_audio(&cx, &recordings.to_device(device, dtype)?)?;
-            audio.extend_from_slice(a.value().to_host()?.as_slice::<f32>());
-            let m = self.model.embed_midi(&cx, &notes.to_device(device, dtype)?)?;
-            midi.extend_from_slice(m.value().to_host()?.as_slice::<f32>());
-            progress.advance(batch.len() as u64);
+            let batch = assembler.batch(batch.to_vec(), Turn::Evaluation);
+            let (recordings, notes) = self.placed(&batch)?;
+            if sides[Side::Audio as usize] {
+                let audio = self.model.embed_audio(&cx, &recordings)?;
+                embedded[0].extend_from_slice(audio.value().to_host()?.as_slice::<f32>());
+            }
+            if sides[Side::Midi as usize] {
+                let midi = self.model.embed_midi(&cx, &notes)?;
+                embedded[1].extend_from_slice(midi.value().to_host()?.as_slice::<f32>());
+            }
+            progress.advance(batch.segments.len() as u64);
         }
+        let [audio, midi] = embedded;
         Ok(Embedded { segments, items, dim: self.config.model.head.out, audio, midi })
+    }
+
+    /// What the layers of both encoders (audio, MIDI) hold of `segments`: means over the rows of each after every block, in order.
+    pub fn activations(&self, segments: &[Segment]) -> Result<[Vec<Layer>; 2]> {
+        let progress = Progress::new("layers", segments.len() as u64, "segments");
+        let mut found = [Vec::new(), Vec::new()];
+        for batch in segments.chunks(EMBED_BATCH) {
+            let tape = Tape::inference();
+            let cx = Context::new(&tape, &self.parameters, Mode::Eval).probing();
+            let batch = self.assembler.batch(batch.to_vec(), Turn::Evaluation);
+            let (recordings, notes) = self.placed(&batch)?;
+            self.model.embed_audio(&cx, &recordings)?;
+            self.model.embed_midi(&cx, &notes)?;
+            let probes = cx.finish().probes;
+            for (side, layers) in ["audio", "midi"].into_iter().zip(&mut found) {
+                for (i, value) in (0..).map_while(|i| Some((i, probes.get(&format!("{side}.{i}.mean"))?))) {
+                    if layers.len() == i {
+                        let dim = value.shape()[1];
+                        layers.push(Layer { name: format!("{side}.{i}"), dim, values: Vec::new() });
+                    }
+                    layers[i].values.extend_from_slice(value.to_host()?.as_slice::<f32>());
+                }
+            }
+            progress.advance(batch.segments.len() as u64);
+        }
+        Ok(found)
+    }
+
+    /// Queries [tokens, d] and keys [frames, d] of the audio encoder's reverse cross-attention by a descriptor of audio, as `look` sees
+    /// them, one segment after the other.
+    ///
+    /// # Errors
+    /// [`Error::Op`] where the arm has none.
+    pub fn audio_attention<T: Send>(
+        &self,
+        segments: &[Segment],
+        look: impl Fn(&Segment, &[f32], &[f32]) -> T + Sync,
+    ) -> Result<Vec<T>> {
+        let progress = Progress::new("attention", segments.len() as u64, "segments");
+        let mut seen = Vec::new();
+        for batch in segments.chunks(EMBED_BATCH) {
+            let tape = Tape::inference();
+            let cx = Context::new(&tape, &self.parameters, Mode::Eval).probing();
+            let batch = self.assembler.batch(batch.to_vec(), Turn::Evaluation);
+            let (recordings, _) = self.placed(&batch)?;
+            self.model.embed_audio(&cx, &recordings)?;
+            let probes = cx.finish().probes;
+            let [queries, keys] = ["audio.inj.q", "audio.inj.k"].map(|name| {
+                let missing = || Error::op("attention", "arm", "reverse cross-attention of audio", &*self.arm.name);
+                probes.get(name).ok_or_else(missing)?.to_host()
+            });
+            let (queries, keys, samples) = (queries?, keys?, batch.segments.len());
+            let each = |rows: &'_ [f32]| rows.len() / samples;
+            let (queries, keys) = (queries.as_slice::<f32>(), keys.as_slice::<f32>());
+            let pairs = queries.par_chunks(each(queries)).zip(keys.par_chunks(each(keys)));
+            seen.par_extend(batch.segments.par_iter().zip(pairs).map(|(segment, (q, k))| look(segment, q, k)));
+            progress.advance(samples as u64);
+        }
+        Ok(seen)
+    }
+
+    /// A batch's inputs where the model is.
+    fn placed(&self, batch: &Batch) -> Result<(AudioBatch, MidiBatch)> {
+        let (device, dtype) = (self.parameters.device(), self.parameters.dtype());
+        Ok((batch.audio.to_device(device, dtype)?, batch.midi.to_device(device, dtype)?))
     }
 }
