@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     output::apologise_for_panics();
     output::conclude(match Cli::parse().verb {
         Verb::Train(settings) => train::run(&settings),
-        Verb::Sweep(settings) => sweep::run(&settings),
+        Verb::Sweep(args) => sweep::run(&args),
         Verb::Eval(args) => eval::run(&args),
         Verb::Validate(args) => validate::run(&args),
         Verb::Compare(args) => compare::run(&args),

@@ -79,7 +79,8 @@ fn cells_equal_plain_runs_and_are_made_once() {
 
     let dry = small_sweep(&folder, &[grid.as_slice(), &["dry=true"]].concat());
     assert!(dry.status.success());
-    assert!(names.iter().all(|name| String::from_utf8_lossy(&dry.stdout).contains(name)));
+    let shown = String::from_utf8_lossy(&dry.stdout);
+    assert!(shown.contains("GFLOP/step") && names.iter().all(|name| shown.contains(name)), "{shown}");
     assert!(!folder.exists(), "a dry sweep writes nothing");
 
     let made = small_sweep(&folder, &[grid.as_slice(), &["jobs=2"]].concat());
@@ -106,6 +107,8 @@ fn cells_equal_plain_runs_and_are_made_once() {
     let told: Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!(told["cells"].as_array().unwrap().len(), 4);
     assert!(sweep(&[&format!("resume={}", folder.display())]).status.success());
+    let status = engine("sweep", &["status".into(), folder.display().to_string()]).output().unwrap();
+    assert!(status.status.success() && String::from_utf8_lossy(&status.stdout).contains("a4r-2  done"));
     assert_eq!(before, names.map(|name| written(&folder, name)), "done cells are left alone");
     assert_eq!(account, fs::read(folder.join("sweep.json")).unwrap());
 
@@ -135,8 +138,9 @@ fn a_cell_that_fails_says_why_and_is_tried_again_on_request() {
     fs::copy(plain().join("model.safetensors"), &file).unwrap();
     assert_eq!(sweep(&[&resume]).status.code(), Some(1));
     assert_eq!(states(&folder), expected("failed"));
-    let retried = sweep(&[&resume, "retry=true"]);
+    let retried = sweep(&[&resume, "retry=true", "jobs=auto"]);
     assert!(retried.status.success(), "{}", stderr(&retried));
+    assert!(stderr(&retried).contains("GiB is the most that a cell has held"), "{}", stderr(&retried));
     assert_eq!(states(&folder), expected("done"));
 }
 
@@ -182,7 +186,9 @@ fn wrong_usage_is_refused_before_anything_is_written() {
         (vec!["seed=1,2"], "out=…"),
         (vec!["seeds=1,2", &out], "the nearest is `seed`"),
         (vec!["seed=1,2", "resume=somewhere"], "brings its own grid"),
-        (vec!["jobs=0", &out], "jobs: expected integer"),
+        (vec!["jobs=0", &out], "jobs: expected auto or integer"),
+        (vec!["slurm.time=a b", &out], "slurm.time: expected one word"),
+        (vec!["slurm.tim=1", &out], "the nearest is `slurm.time`"),
     ] {
         let refused = sweep(&settings);
         assert_eq!(refused.status.code(), Some(2));

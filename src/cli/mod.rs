@@ -37,7 +37,7 @@ pub enum Verb {
     /// Train an arm and evaluate it
     Train(Settings),
     /// Train every combination of the values of some settings
-    Sweep(Settings),
+    Sweep(sweep::Args),
     /// Evaluate the retrieval of a run
     Eval(eval::Args),
     /// Ask a run what it does with its descriptors, how alike its encoders are, what it is sensitive to

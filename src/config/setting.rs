@@ -22,12 +22,12 @@ impl Limits {
     }
 
     /// Whether `value` is a number in the interval.
-    pub(super) fn hold(&self, value: f64) -> bool {
+    pub(crate) fn hold(&self, value: f64) -> bool {
         value.is_finite() && (self.low, self.high).contains(&value)
     }
 
     /// "integer" → "integer, 2 to 64" / "number, 0 to below 1" / "integer, at least 1".
-    pub(super) fn describe(&self, noun: &str) -> String {
+    pub(crate) fn describe(&self, noun: &str) -> String {
         let low = match self.low {
             Bound::Included(low) | Bound::Excluded(low) => low,
             Bound::Unbounded => return noun.to_string(),
@@ -167,6 +167,22 @@ impl Setting for Option<PathBuf> {
 
     fn json(&self) -> Value {
         self.as_ref().map_or(Value::Null, |path| Value::from(path.to_string_lossy()))
+    }
+}
+
+/// A text that may be absent; `none` clears it.
+impl Setting for Option<String> {
+    fn kind(&self, _: &Limits) -> String {
+        "text|none".into()
+    }
+
+    fn set(&mut self, text: &str, _: &Limits) -> bool {
+        let value = (text != "none").then(|| text.to_string());
+        store(self, (!text.is_empty()).then_some(value))
+    }
+
+    fn json(&self) -> Value {
+        self.as_deref().map_or(Value::Null, Value::from)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Trains the cells of a sweep on this machine, each in a process of its own, so that a crash of one leaves the others alone.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,13 +10,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::grid::resolved;
+use super::jobs::{Jobs, Slots, peak_memory};
+use super::outcome::{last_line, reason, s_of};
 use super::state::{Cell, State, Sweep};
 use crate::config::CONFIG_FILE;
 use crate::error::{Error, Result};
-use crate::eval::canonical::Canonical;
 use crate::progress::say;
-use crate::report::run::evaluation_file;
 use crate::train::signal::INTERRUPTED;
 
 /// Between looks at the processes.
@@ -34,6 +32,8 @@ struct Process {
     began: Instant,
     /// Length of its log before.
     log_start: u64,
+    /// Most memory that it was seen to hold, in bytes.
+    peak: Option<u64>,
     /// Signals it was sent.
     sent: usize,
 }
@@ -56,31 +56,32 @@ impl Drop for Process {
     }
 }
 
-/// Trains every cell that is not done, `jobs` at a time, and keeps the account of them; cells that failed before only with `retry`.
-/// A cell that was stopped goes on where it was. `lock` is the sweep's: the processes hold it too, so that no second sweep
-/// trains the same cells where this one is killed and they are not.
+/// Trains every cell that is not done, `jobs` at a time, and keeps the account of them; cells that failed before only with `retry`,
+/// and none that SLURM has. A cell that was stopped goes on where it was. `lock` is the sweep's: the processes hold it too, so that
+/// no second sweep trains the same cells where this one is killed and they are not.
 ///
 /// Ctrl-C and SIGTERM are passed on to the cells and waited for. A cell that fails is no error; the account says so.
-pub fn run(sweep: &mut Sweep, jobs: usize, retry: bool, lock: &File) -> Result<()> {
+pub fn run(sweep: &mut Sweep, jobs: Jobs, retry: bool, lock: &File) -> Result<()> {
     match ctrlc::set_handler(on_signal) {
         // Of an earlier sweep of this process.
         Ok(()) | Err(ctrlc::Error::MultipleHandlers) => {}
         Err(e) => return Err(Error::op("signals", "handler", "a process without one", e.to_string())),
     }
-    let due = |cell: &Cell| match cell.state {
-        State::Done => false,
-        State::Failed => retry,
-        State::Pending | State::Running | State::Stopped => true,
-    };
-    let mut waiting = (0..sweep.cells.len()).filter(|&index| due(&sweep.cells[index])).collect::<Vec<_>>().into_iter();
+    let cores = available_parallelism().map_or(1, |cores| cores.get());
+    let mut slots = Slots::new(jobs, cores, sweep)?;
+    let mut waiting = sweep.due(retry).into_iter().peekable();
     let mut running: Vec<Process> = Vec::new();
     loop {
         let asked = ASKED.load(Ordering::SeqCst);
-        while asked == 0
-            && running.len() < jobs
-            && let Some(index) = waiting.next()
-        {
-            running.extend(start(sweep, index, jobs, lock)?);
+        while asked == 0 && waiting.peek().is_some() {
+            let at_a_time = slots.count(sweep);
+            if running.len() >= at_a_time {
+                break;
+            }
+            let Some(index) = waiting.next() else { break };
+            // 0: all cores, as in a plain run.
+            let threads = if at_a_time == 1 { 0 } else { (cores / at_a_time).max(1) };
+            running.extend(start(sweep, index, threads, lock)?);
         }
         if running.is_empty() {
             return Ok(());
@@ -93,6 +94,7 @@ pub fn run(sweep: &mut Sweep, jobs: usize, retry: bool, lock: &File) -> Result<(
         let mut at = 0;
         while at < running.len() {
             let process = &mut running[at];
+            process.peak = peak_memory(process.child.id()).max(process.peak);
             let ended = process.child.try_wait();
             match ended.map_err(|e| Error::io(sweep.run(&sweep.cells[process.cell]), "wait for", e))? {
                 Some(status) => {
@@ -114,19 +116,19 @@ fn on_signal() {
 }
 
 /// Starts the process of a cell; `None` where there cannot be one, and the cell has failed.
-fn start(sweep: &mut Sweep, index: usize, jobs: usize, lock: &File) -> Result<Option<Process>> {
+fn start(sweep: &mut Sweep, index: usize, threads: usize, lock: &File) -> Result<Option<Process>> {
     let cell = &sweep.cells[index];
     let (name, log) = (cell.name.clone(), sweep.log(cell));
-    let arguments = arguments(sweep, cell, jobs);
+    let arguments = arguments(sweep, cell, threads);
     let cell = &mut sweep.cells[index];
-    (cell.state, cell.reason) = (State::Running, None);
+    (cell.state, cell.reason, cell.job) = (State::Running, None, None);
     sweep.save()?;
     let started = spawn(&arguments, &log, lock);
     let cells = sweep.cells.len();
     match started {
         Ok((child, log_start)) => {
             say(&format!("{name} ({} of {cells}): training, log {}", index + 1, log.display()));
-            Ok(Some(Process { cell: index, child, began: Instant::now(), log_start, sent: 0 }))
+            Ok(Some(Process { cell: index, child, began: Instant::now(), log_start, peak: None, sent: 0 }))
         }
         Err(error) => {
             let reason = format!("could not be started: {error}");
@@ -139,8 +141,8 @@ fn start(sweep: &mut Sweep, index: usize, jobs: usize, lock: &File) -> Result<Op
     }
 }
 
-/// What `engine` is called with for a cell: to go on with its run, or to begin it.
-fn arguments(sweep: &Sweep, cell: &Cell, jobs: usize) -> Vec<String> {
+/// What `engine` is called with for a cell: to go on with its run, or to begin it, on so many `threads`.
+fn arguments(sweep: &Sweep, cell: &Cell, threads: usize) -> Vec<String> {
     let run = sweep.run(cell);
     let mut arguments = vec!["train".to_string()];
     if run.join(CONFIG_FILE).is_file() {
@@ -149,9 +151,8 @@ fn arguments(sweep: &Sweep, cell: &Cell, jobs: usize) -> Vec<String> {
         arguments.extend(cell.settings().iter().map(|(key, value)| format!("{key}={value}")));
         arguments.push(format!("out={}", run.display()));
     }
-    if jobs > 1 && !cell.settings.contains_key("threads") {
-        let cores = available_parallelism().map_or(1, |cores| cores.get());
-        arguments.push(format!("threads={}", (cores / jobs).max(1)));
+    if !cell.settings.contains_key("threads") {
+        arguments.push(format!("threads={threads}"));
     }
     arguments
 }
@@ -175,17 +176,18 @@ fn spawn(arguments: &[String], log: &Path, lock: &File) -> std::io::Result<(Chil
 /// Enters how a cell's process ended.
 fn settle(sweep: &mut Sweep, process: &Process, status: ExitStatus) -> Result<()> {
     let cell = &sweep.cells[process.cell];
-    let (log, run) = (sweep.log(cell), sweep.run(cell));
+    let log = sweep.log(cell);
     let was_stopped = status.code() == Some(INTERRUPTED)
         || process.sent > 0 && (status.code() == Some(1) || status.signal() == Some(Signal::TERM.as_raw()));
     let (state, reason) = match status.success() {
         true => (State::Done, None),
         false if was_stopped => (State::Stopped, None),
-        false => (State::Failed, Some(reason(status, &last_line(&log, process.log_start)))),
+        false => (State::Failed, Some(reason(&how(status), &last_line(&log, process.log_start)))),
     };
-    let s = if state == State::Done { s_of(&run, cell) } else { None };
+    let s = if state == State::Done { s_of(sweep, cell) } else { None };
     let cell = &mut sweep.cells[process.cell];
     cell.wall_seconds += process.began.elapsed().as_secs_f64();
+    cell.peak_bytes = cell.peak_bytes.max(process.peak);
     (cell.state, cell.reason, cell.s) = (state, reason, s);
     let mut told = format!("{}: {}", cell.name, state.name());
     if let Some(s) = s {
@@ -198,34 +200,11 @@ fn settle(sweep: &mut Sweep, process: &Process, status: ExitStatus) -> Result<()
     sweep.save()
 }
 
-/// "exit code 3: what it said last".
-fn reason(status: ExitStatus, last: &str) -> String {
-    let how = match (status.code(), status.signal()) {
+/// "exit code 3".
+fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("killed by signal {signal}"),
         (None, None) => status.to_string(),
-    };
-    if last.is_empty() { how } else { format!("{how}: {last}") }
-}
-
-/// The last line of a log after its first `start` bytes that is not empty; nothing where it cannot be read.
-fn last_line(log: &Path, start: u64) -> String {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(log)?;
-        // The last line is within the last bytes, however long the log is.
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(start.max(length.saturating_sub(1 << 16))))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
-    text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default().to_string()
-}
-
-/// S of the evaluation that training ended with; `None` where it was under other conditions only.
-fn s_of(run: &Path, cell: &Cell) -> Option<f64> {
-    let split = resolved(&cell.settings()).ok()?.eval.split;
-    let found: Canonical = serde_json::from_slice(&std::fs::read(evaluation_file(run, split)).ok()?).ok()?;
-    Some(found.model.canonical.s.value)
+    }
 }

@@ -6,6 +6,8 @@
 //!   sweep.lock       locked while the sweep or one of its cells runs
 //!   a4r-1/           a cell: the folder of a run
 //!   a4r-1.log        what it said on stderr
+//!   a4r-1.journal    when SLURM's jobs began and ended it (launcher=slurm)
+//!   slurm/           the scripts of the job arrays, and what they said
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -30,8 +32,12 @@ const LOCK_FILE: &str = "sweep.lock";
 pub enum State {
     /// Its turn has not come.
     Pending,
+    /// Its job waits in SLURM's queue.
+    Queued,
     /// A process trains it, or did when the sweep was killed.
     Running,
+    /// Its job was asked to stop, saved, and waits in SLURM's queue to go on.
+    Requeued,
     /// Trained and evaluated.
     Done,
     /// Its process ended with an error.
@@ -45,7 +51,9 @@ impl State {
     pub fn name(self) -> &'static str {
         match self {
             State::Pending => "pending",
+            State::Queued => "queued",
             State::Running => "running",
+            State::Requeued => "requeued",
             State::Done => "done",
             State::Failed => "failed",
             State::Stopped => "stopped",
@@ -64,19 +72,47 @@ pub struct Cell {
     pub folder: PathBuf,
     /// How it fares.
     pub state: State,
-    /// Why it failed.
+    /// Why it failed or stopped, or what it waits for.
     pub reason: Option<String>,
+    /// SLURM's job that it was submitted as last: `ARRAY_TASK`.
+    pub job: Option<String>,
     /// S of the evaluation after training, a fraction of 1.
     pub s: Option<f64>,
     /// Seconds that its processes ran, all attempts together.
     pub wall_seconds: f64,
+    /// Most main memory that it held at a time, where that was seen.
+    pub peak_bytes: Option<u64>,
 }
 
 impl Cell {
     fn new(point: Point) -> Self {
         let settings = point.settings.into_iter().map(|(key, value)| (key, value.into())).collect();
         let folder = PathBuf::from(&point.name);
-        Cell { name: point.name, settings, folder, state: State::Pending, reason: None, s: None, wall_seconds: 0.0 }
+        Cell {
+            name: point.name,
+            settings,
+            folder,
+            state: State::Pending,
+            reason: None,
+            job: None,
+            s: None,
+            wall_seconds: 0.0,
+            peak_bytes: None,
+        }
+    }
+
+    /// Whether SLURM has a job for it that has not ended.
+    pub fn with_slurm(&self) -> bool {
+        self.job.is_some() && matches!(self.state, State::Queued | State::Running | State::Requeued)
+    }
+
+    /// Whether it is to be trained by who holds the sweep's lock: not done, not with SLURM, and failed only with `retry`.
+    pub fn due(&self, retry: bool) -> bool {
+        match self.state {
+            State::Done => false,
+            State::Failed => retry,
+            _ => !self.with_slurm(),
+        }
     }
 
     /// The settings as pairs of key and text.
@@ -167,6 +203,16 @@ impl Sweep {
     /// Where a cell's stderr goes.
     pub fn log(&self, cell: &Cell) -> PathBuf {
         self.folder.join(format!("{}.log", cell.name))
+    }
+
+    /// Where the jobs' record of a cell goes.
+    pub fn journal(&self, cell: &Cell) -> PathBuf {
+        self.folder.join(format!("{}.journal", cell.name))
+    }
+
+    /// Indices of the cells that are [due](Cell::due).
+    pub fn due(&self, retry: bool) -> Vec<usize> {
+        (0..self.cells.len()).filter(|&index| self.cells[index].due(retry)).collect()
     }
 
     /// How many cells are in `state`.
