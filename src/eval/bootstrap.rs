@@ -54,7 +54,7 @@ pub fn intervals<const K: usize>(
 }
 
 /// The `share` quantile of ascending `values`; not a number where there are none.
-pub(super) fn percentile(values: &[f64], share: f64) -> f64 {
+pub fn percentile(values: &[f64], share: f64) -> f64 {
     let Some(last) = values.len().checked_sub(1) else { return f64::NAN };
     let position = share * last as f64;
     let below = position.floor() as usize;

@@ -12,11 +12,15 @@
 //!
 //! Each test is a file here, and a line in [`ALL`].
 
+pub mod alignment;
 pub mod battery;
 pub mod cache;
+mod clips;
 pub mod figure;
 pub mod findings;
+pub mod maps;
 pub mod paper;
+pub mod probes;
 pub mod scoreboard;
 pub mod subject;
 pub mod test;
@@ -25,4 +29,4 @@ mod text;
 use test::Test;
 
 /// Every test, in the order they are run and reported.
-pub static ALL: &[&dyn Test] = &[&scoreboard::Scoreboard];
+pub static ALL: &[&dyn Test] = &[&probes::Probes, &alignment::Alignment, &maps::Maps, &scoreboard::Scoreboard];
