@@ -12,8 +12,10 @@ use crate::config::{CONFIG_FILE, Config, Preset, Source};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::progress::say;
+use crate::report::page;
 use crate::train::study::Study;
 use crate::validate::battery::{self, Asked, Outcome};
+use crate::validate::report;
 use crate::validate::subject::{Sizes, Subject};
 
 keys! {
@@ -23,7 +25,7 @@ keys! {
         tests: Vec<String> = Vec::new();
         /// Compute everything anew, whatever was found before.
         fresh: bool = false;
-        /// Pairs for similarities of layers (test 06).
+        /// Pairs for similarities of layers (test 06) and for perturbations (test 08).
         pairs: usize [4..=100_000] = 500;
         /// Pairs in maps of the embedding space (test 10).
         map_pairs: usize [10..=20_000] = 2000;
@@ -74,17 +76,28 @@ pub fn run(args: &Args) -> Result<()> {
         }
         let device = opened.as_ref().ok_or_else(|| Error::op("validate", "device", "one", "none"))?;
         let subject = open(&run, config, device, sizes)?;
-        let asked = battery::ask(&subject, &tests, keys.fresh, |number| command(&run, number, &own, &adjusted))?;
-        answers.push((subject, asked));
+        let asked = battery::ask(&subject, &tests, keys.fresh, |test| command(&run, Some(test), &own, &adjusted))?;
+        let head = format!("{}: {} on the {} split", run.display(), subject.arm(), subject.split);
+        let answer = Answer { head, run: run.clone(), tests: asked.iter().map(found).collect(), text: text(&asked) };
+        let report = report::of(&subject, asked, |test| command(&run, test, &own, &adjusted))?;
+        let folder = run.join(report::FOLDER);
+        page::write(&folder, &[report])?;
+        say(&format!("report: {}", folder.join(page::PAGE).display()));
+        answers.push(answer);
     }
     if args.json {
-        let each = answers.iter().map(|(subject, asked)| json!({ "run": subject.run, "tests": found(asked) }));
+        let each = answers.iter().map(|answer| json!({ "run": answer.run, "tests": answer.tests }));
         return print_json(&each.collect::<Vec<_>>());
     }
-    for (subject, asked) in &answers {
-        print(&text(subject, asked))?;
-    }
-    Ok(())
+    answers.iter().try_for_each(|answer| print(&format!("{}\n{}", answer.head, answer.text)))
+}
+
+/// What is answered about one run.
+struct Answer {
+    head: String,
+    run: PathBuf,
+    tests: Vec<serde_json::Value>,
+    text: String,
 }
 
 /// The subject of a run, with its model and data.
@@ -107,29 +120,27 @@ fn is_own(setting: &str) -> bool {
     own
 }
 
-/// The command that asks test `number` again.
-fn command(run: &Path, number: &str, own: &[String], adjusted: &[String]) -> String {
+/// The command that asks a test again, or all of them.
+fn command(run: &Path, test: Option<&str>, own: &[String], adjusted: &[String]) -> String {
     let kept = own.iter().filter(|setting| !setting.starts_with("tests=") && !setting.starts_with("fresh="));
     let settings = kept.chain(adjusted).map(|setting| format!(" {setting}")).collect::<String>();
-    format!("engine validate {} tests={number}{settings}", run.display())
+    let test = test.map_or_else(String::new, |number| format!(" tests={number}"));
+    format!("engine validate {}{test}{settings}", run.display())
 }
 
-fn found(asked: &[Asked]) -> Vec<serde_json::Value> {
-    let each = asked.iter().map(|Asked { test, command, key, outcome }| {
-        let (number, name) = (test.number(), test.name());
-        match outcome {
-            Outcome::Found(findings) => {
-                json!({ "test": number, "name": name, "command": command, "key": key, "findings": findings })
-            }
-            Outcome::Skipped(reason) => json!({ "test": number, "name": name, "skipped": reason }),
+fn found(Asked { test, command, key, outcome }: &Asked) -> serde_json::Value {
+    let (number, name) = (test.number(), test.name());
+    match outcome {
+        Outcome::Found(findings) => {
+            json!({ "test": number, "name": name, "command": command, "key": key, "findings": findings })
         }
-    });
-    each.collect()
+        Outcome::Skipped(reason) => json!({ "test": number, "name": name, "skipped": reason }),
+    }
 }
 
 /// What was found, for a terminal.
-fn text(subject: &Subject, asked: &[Asked]) -> String {
-    let mut text = format!("{}: {} on the {} split\n", subject.run.display(), subject.arm(), subject.split);
+fn text(asked: &[Asked]) -> String {
+    let mut text = String::new();
     for Asked { test, outcome, .. } in asked {
         text += &format!("\n{} {}: {}\n", test.number(), test.name(), test.asks());
         match outcome {
@@ -148,7 +159,7 @@ mod tests {
     fn settings_and_folders_are_told_apart() {
         assert!(is_setting("tests=01") && is_own("tests=01") && is_own("pairs=9"));
         assert!(!is_setting("runs/a4r-1-lr=2e-3") && !is_setting("runs/a4r-1") && !is_own("eval.split=test"));
-        let command = command(Path::new("runs/a4r-1"), "06", &["tests=01,06".into(), "pairs=9".into()], &[]);
+        let command = command(Path::new("runs/a4r-1"), Some("06"), &["tests=01,06".into(), "pairs=9".into()], &[]);
         assert_eq!(command, "engine validate runs/a4r-1 tests=06 pairs=9");
     }
 }

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use rayon::prelude::*;
 
 use super::retrieval::Embeddings;
-use super::view::View;
+use super::view::{Changes, View};
 use crate::data::note::Note;
 use crate::data::segments::{Dataset, Segment, WINDOW_SECONDS};
 use crate::descriptors::stft::{Padding, Stft, magnitude};
@@ -46,16 +46,41 @@ pub struct Baseline {
 impl Baseline {
     /// Both baselines on `segments` as `view` shows them: without slices and with eight.
     pub fn both(dataset: &Dataset, segments: &[Segment], view: &dyn View) -> [Self; 2] {
+        Self::of(dataset, segments, view, [true; 2])
+    }
+
+    /// As [`Baseline::both`], where `clean` are those of the unchanged segments: only what the view changes is computed.
+    pub fn changed(clean: &[Self; 2], dataset: &Dataset, segments: &[Segment], view: &dyn View) -> [Self; 2] {
+        let Changes { recording, notes, .. } = view.changes();
+        let mut changed = Self::of(dataset, segments, view, [recording, notes]);
+        for (changed, clean) in changed.iter_mut().zip(clean) {
+            if !recording {
+                changed.audio.clone_from(&clean.audio);
+            }
+            if !notes {
+                changed.midi.clone_from(&clean.midi);
+            }
+        }
+        changed
+    }
+
+    /// Both baselines; a side (audio, MIDI) that `sides` does not ask for stays empty.
+    fn of(dataset: &Dataset, segments: &[Segment], view: &dyn View, sides: [bool; 2]) -> [Self; 2] {
         let progress = Progress::new("pitch-class baselines", segments.len() as u64, "segments");
         let weights: Vec<[Vec<f64>; 2]> = segments
             .par_iter()
             .map(|segment| {
-                let audio = audio_weights(&view.recording(dataset, segment), SLICES);
+                let audio = || audio_weights(&view.recording(dataset, segment), SLICES);
+                let midi = || midi_weights(&view.notes(dataset, segment), SLICES, WINDOW_SECONDS);
+                let weights = [sides[0].then(audio), sides[1].then(midi)].map(Option::unwrap_or_default);
                 progress.advance(1);
-                [audio, midi_weights(&view.notes(dataset, segment), SLICES, WINDOW_SECONDS)]
+                weights
             })
             .collect();
-        let side = |side: usize, f: fn(&[f64]) -> Vec<f32>| weights.iter().flat_map(|pair| f(&pair[side])).collect();
+        let side = |side: usize, f: fn(&[f64]) -> Vec<f32>| match sides[side] {
+            true => weights.iter().flat_map(|pair| f(&pair[side])).collect(),
+            false => Vec::new(),
+        };
         let baseline = |name, slices, f| Self { name, dim: slices * CLASSES, audio: side(0, f), midi: side(1, f) };
         [
             baseline("pitch classes", 1, |weights| profile(&unsliced(weights))),

@@ -88,7 +88,8 @@ impl Injector {
                     &[longest(descriptor.domain(), spec), d],
                     Init::Normal(super::audio::POSITION_SD),
                 );
-                Kind::Reverse { inp, positions, attention: attention(b), norm: norm(b) }
+                let attention = attention(b).shown_as(name);
+                Kind::Reverse { inp, positions, attention, norm: norm(b) }
             }
             Mechanism::Film => Kind::Film(Film::new(b, name, dims, d, layers, spec.film)),
         };

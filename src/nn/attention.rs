@@ -16,6 +16,8 @@ pub struct MultiHead {
     heads: usize,
     /// Random site of the dropout of attention weights; `None`: these are never dropped.
     site: Option<u64>,
+    /// What queries and keys are shown as to [`Context::probe`], where they are.
+    shown: Option<[String; 2]>,
 }
 
 impl MultiHead {
@@ -24,7 +26,12 @@ impl MultiHead {
         let mut map = |part: &str| Linear::new(b, &format!("{name}.{part}"), d, d);
         let (query, key, value, output) = (map("q"), map("k"), map("v"), map("o"));
         let site = drop_weights.then(|| site(&format!("dropout.{name}")));
-        MultiHead { query, key, value, output, heads, site }
+        MultiHead { query, key, value, output, heads, site, shown: None }
+    }
+
+    /// The same, whose queries and keys are shown to [`Context::probe`] as `name.q` and `name.k`.
+    pub fn shown_as(self, name: &str) -> Self {
+        MultiHead { shown: Some([format!("{name}.q"), format!("{name}.k")]), ..self }
     }
 
     /// Rows of `x` attend to rows of `z` of the same sample.
@@ -32,6 +39,10 @@ impl MultiHead {
         let dropout = self.site.and_then(|site| cx.dropout(site));
         let spec = AttentionSpec { heads: self.heads, queries: x_rows.clone(), keys: z_rows.clone(), dropout };
         let (q, k, v) = (self.query.apply(cx, x)?, self.key.apply(cx, z)?, self.value.apply(cx, z)?);
+        if let Some([queries, keys]) = &self.shown {
+            cx.probe(queries, &q);
+            cx.probe(keys, &k);
+        }
         self.output.apply(cx, &attention(cx.tape, &q, &k, &v, &spec)?)
     }
 }

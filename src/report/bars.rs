@@ -5,7 +5,9 @@ use std::path::Path;
 use plotters::style::{Color, RGBColor};
 
 use super::axes::{Axes, LABEL_TEXT, TICK_TEXT, round_ticks, title};
-use super::canvas::{Align, Canvas, GRID, INK, MUTED, SERIES};
+use super::canvas::{Align, Canvas, INK, MUTED, SERIES};
+use super::legend::{self, Swatch};
+use super::marks::{diamond, levels_above, whisker};
 use crate::error::Result;
 
 const WIDTH: usize = 860;
@@ -120,39 +122,22 @@ impl BarChart {
     }
 
     fn legend(&self, canvas: &mut Canvas) -> Result<()> {
-        const Y: f64 = 54.0;
-        let mut x = 24.0;
-        for tone in Tone::ALL.into_iter().filter(|tone| self.bars.iter().any(|bar| bar.tone == *tone)) {
-            canvas.rectangle((x, Y - 6.0), (x + 18.0, Y + 6.0), tone.color().to_rgba())?;
-            canvas.text((x + 24.0, Y), Align::Left, TICK_TEXT, INK, tone.about())?;
-            x += 24.0 + canvas.text_width(TICK_TEXT, tone.about())? + 22.0;
-        }
+        let tones = Tone::ALL.into_iter().filter(|tone| self.bars.iter().any(|bar| bar.tone == *tone));
+        let mut entries: Vec<_> = tones.map(|tone| (Swatch::Bar(tone.color()), tone.about().to_owned())).collect();
         if self.bars.iter().any(|bar| bar.interval.0.is_finite()) {
-            whisker(canvas, (x, x + 20.0), Y)?;
-            canvas.text((x + 28.0, Y), Align::Left, TICK_TEXT, INK, "95 % interval")?;
-            x += 28.0 + canvas.text_width(TICK_TEXT, "95 % interval")? + 22.0;
+            entries.push((Swatch::Interval, "95 % interval".to_owned()));
         }
         if self.bars.iter().any(|bar| bar.mark.is_some()) {
-            diamond(canvas, (x + 6.0, Y))?;
-            canvas.text((x + 18.0, Y), Align::Left, TICK_TEXT, INK, "the paper's")?;
+            entries.push((Swatch::Published, "the paper's".to_owned()));
         }
-        Ok(())
+        legend::draw(canvas, (24.0, 54.0), WIDTH as f64 - 24.0, &entries).map(drop)
     }
 
-    /// Dashed lines, labels above them; a label that would run into the one before goes a line higher.
+    /// Dashed lines, labels above them.
     fn levels(&self, canvas: &mut Canvas, axes: &Axes) -> Result<()> {
-        let mut taken: Vec<(f64, f64)> = Vec::new();
-        for line in self.lines.iter().filter(|line| line.value.is_finite()) {
-            let (x, _) = axes.at(line.value, 0.0);
-            let label = format!("{} {:.1}", line.label, line.value);
-            let half = canvas.text_width(TICK_TEXT, &label)? / 2.0;
-            let clash = taken.iter().any(|&(other, reach)| (other - x).abs() < half + reach + 10.0);
-            let y = axes.top - if clash { 28.0 } else { 12.0 };
-            canvas.dashed((x, axes.top - 4.0), (x, axes.bottom), 1.5, INK)?;
-            canvas.text((x, y), Align::Center, TICK_TEXT, INK, &label)?;
-            taken.push((x, half));
-        }
-        Ok(())
+        let lines = self.lines.iter().filter(|line| line.value.is_finite());
+        let place = |line: &Line| (axes.at(line.value, 0.0).0, format!("{} {:.1}", line.label, line.value));
+        levels_above(canvas, axes, &lines.map(place).collect::<Vec<_>>())
     }
 }
 
@@ -166,26 +151,11 @@ impl Bar {
         canvas.rectangle((x0, y - HALF_BAR), (x1, y + HALF_BAR), self.tone.color().to_rgba())?;
         let (low, high) = self.interval;
         if low.is_finite() && high.is_finite() {
-            whisker(canvas, (axes.at(low, row).0, axes.at(high, row).0), y)?;
+            whisker(canvas, axes.at(low, row), axes.at(high, row))?;
         }
         if let Some(mark) = self.mark {
             diamond(canvas, axes.at(mark, row))?;
         }
         canvas.text((axes.right + 10.0, y), Align::Left, TICK_TEXT, INK, &format!("{:.1}", self.value))
     }
-}
-
-/// An interval: a line with caps, on a pale rim that keeps it visible over any bar.
-fn whisker(canvas: &mut Canvas, (from, to): (f64, f64), y: f64) -> Result<()> {
-    const CAP: f64 = 4.0;
-    canvas.line(&[(from, y), (to, y)], 4.0, GRID)?;
-    canvas.line(&[(from, y), (to, y)], 1.6, INK)?;
-    [from, to].into_iter().try_for_each(|x| canvas.line(&[(x, y - CAP), (x, y + CAP)], 1.6, INK))
-}
-
-/// The mark of a published value: white with a dark rim.
-fn diamond(canvas: &mut Canvas, (x, y): (f64, f64)) -> Result<()> {
-    let corners = |r: f64| [(x, y - r), (x + r, y), (x, y + r), (x - r, y)];
-    canvas.polygon(&corners(6.5), INK)?;
-    canvas.polygon(&corners(4.2), RGBColor(255, 255, 255))
 }

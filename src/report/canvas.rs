@@ -1,27 +1,26 @@
 //! A canvas in logical pixels with smooth edges and its own font, saved as PNG or as SVG: what draws a figure need not know which.
 //!
-//! Pixels are drawn `SCALE` times too large and averaged down, which smooths what plotters draws with hard edges.
+//! Pixels are drawn too large and averaged down, which smooths what plotters draws with hard edges.
 
 use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Once;
 
-use epaint_default_fonts::UBUNTU_LIGHT;
-use plotters::prelude::{BitMapBackend, DrawingBackend, RGBAColor, RGBColor, ShapeStyle, TextStyle};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, FontStyle, register_font};
+use plotters::prelude::{BitMapBackend, DrawingBackend, RGBAColor, RGBColor, ShapeStyle};
+use plotters::style::Color;
 
+use super::lettering::register_fonts;
 use super::svg::Svg;
 use crate::error::{Error, Result};
 use crate::io::write_atomic;
 
-/// Device pixels along a logical pixel while drawing.
+/// Device pixels along a logical pixel while drawing; all of them are averaged to one.
 const SCALE: usize = 3;
+/// The same for print, where two pixels of the file stand for a logical one.
+const PRINT_SCALE: usize = 4;
+const PRINT_AVERAGED: usize = 2;
 /// Largest side of a figure, in logical pixels.
 const MAX_SIDE: usize = 8192;
-/// The registered name of the one font.
-const FONT: &str = "engine";
 
 /// Text and axes.
 pub const INK: RGBColor = RGBColor(38, 43, 54);
@@ -51,33 +50,46 @@ pub enum Align {
 pub struct Canvas {
     width: usize,
     height: usize,
-    /// The sheet as RGB, `SCALE` times as wide and high; texts are measured with its font in either format.
+    /// Device pixels along a logical pixel.
+    pub(super) scale: usize,
+    /// Device pixels along a pixel of the file.
+    averaged: usize,
+    /// The sheet as RGB, `scale` times as wide and high; texts are measured with its font in either format.
     pixels: Vec<u8>,
     /// Takes the shapes in place of the pixels.
-    svg: Option<Svg>,
+    pub(super) svg: Option<Svg>,
 }
 
 impl Canvas {
     /// As [`Canvas::new`], for a figure that is saved as `path`: an SVG where that ends in `.svg`, pixels otherwise.
     pub fn for_file(path: &Path, width: usize, height: usize) -> Result<Self> {
-        let mut canvas = Canvas::new(width, height)?;
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
-            canvas.svg = Some(Svg::default());
+        if is_svg(path) { Canvas::scalable(width, height) } else { Canvas::new(width, height) }
+    }
+
+    /// As [`Canvas::for_file`], with twice as many pixels along each side.
+    pub fn for_print(path: &Path, width: usize, height: usize) -> Result<Self> {
+        if is_svg(path) {
+            return Canvas::scalable(width, height);
         }
-        Ok(canvas)
+        Canvas::scaled(width, height, PRINT_SCALE, PRINT_AVERAGED)
+    }
+
+    /// As [`Canvas::new`], to become an SVG.
+    pub fn scalable(width: usize, height: usize) -> Result<Self> {
+        Ok(Canvas { svg: Some(Svg::default()), ..Canvas::new(width, height)? })
     }
 
     /// A white sheet of `width` × `height` logical pixels, each 1 to 8192.
     pub fn new(width: usize, height: usize) -> Result<Self> {
+        Canvas::scaled(width, height, SCALE, SCALE)
+    }
+
+    fn scaled(width: usize, height: usize, scale: usize, averaged: usize) -> Result<Self> {
         if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
             return Err(Error::op("canvas", "size", format!("1 to {MAX_SIDE}"), format!("{width} x {height}")));
         }
-        static REGISTERED: Once = Once::new();
-        REGISTERED.call_once(|| {
-            // A font that is not a font is found at the first text.
-            let _ = register_font(FONT, FontStyle::Normal, UBUNTU_LIGHT);
-        });
-        Ok(Canvas { width, height, pixels: vec![255; width * height * SCALE * SCALE * 3], svg: None })
+        register_fonts();
+        Ok(Canvas { width, height, scale, averaged, pixels: vec![255; width * height * scale * scale * 3], svg: None })
     }
 
     /// Width and height in logical pixels.
@@ -91,9 +103,8 @@ impl Canvas {
             svg.rectangle((x0.min(x1), y0.min(y1)), (x0.max(x1), y0.max(y1)), color);
             return Ok(());
         }
-        let end = |x: f64| device(x) - 1;
-        let (left, right) = (device(x0.min(x1)), end(x0.max(x1)));
-        let (top, bottom) = (device(y0.min(y1)), end(y0.max(y1)));
+        let (left, right) = (self.device(x0.min(x1)), self.device(x0.max(x1)) - 1);
+        let (top, bottom) = (self.device(y0.min(y1)), self.device(y0.max(y1)) - 1);
         if right < left || bottom < top {
             return Ok(());
         }
@@ -109,22 +120,49 @@ impl Canvas {
             svg.line(points, width, color.to_rgba());
             return Ok(());
         }
-        let path: Vec<_> = points.iter().map(|&p| device_point(p)).collect();
-        let style = ShapeStyle { color: color.to_rgba(), filled: false, stroke_width: device(width).max(1) as u32 };
+        let path: Vec<_> = points.iter().map(|&p| self.device_point(p)).collect();
+        let style =
+            ShapeStyle { color: color.to_rgba(), filled: false, stroke_width: self.device(width).max(1) as u32 };
         self.draw(|backend| backend.draw_path(path, &style))
+    }
+
+    /// Lines of their own between pairs of points: many of them take little room in an SVG.
+    pub fn segments(&mut self, ends: &[((f64, f64), (f64, f64))], width: f64, color: impl Color + Copy) -> Result<()> {
+        if let Some(svg) = &mut self.svg {
+            svg.segments(ends, width, color.to_rgba());
+            return Ok(());
+        }
+        ends.iter().try_for_each(|&(from, to)| self.line(&[from, to], width, color))
     }
 
     /// A dashed line from `from` to `to`.
     pub fn dashed(&mut self, from: (f64, f64), to: (f64, f64), width: f64, color: impl Color + Copy) -> Result<()> {
+        self.dashed_path(&[from, to], width, color)
+    }
+
+    /// A dashed line through `points`; the dashes run on over its corners.
+    pub fn dashed_path(&mut self, points: &[(f64, f64)], width: f64, color: impl Color + Copy) -> Result<()> {
         const DASH: f64 = 6.0;
         const PERIOD: f64 = 10.0;
-        let length = (to.0 - from.0).hypot(to.1 - from.1);
-        let at = |s: f64| {
-            let u = (s / length).min(1.0);
-            (from.0 + u * (to.0 - from.0), from.1 + u * (to.1 - from.1))
-        };
-        let dashes = (length / PERIOD).ceil() as usize;
-        (0..dashes).map(|i| i as f64 * PERIOD).try_for_each(|s| self.line(&[at(s), at(s + DASH)], width, color))
+        let mut gone = 0.0;
+        for pair in points.windows(2) {
+            let (from, to) = (pair[0], pair[1]);
+            let length = (to.0 - from.0).hypot(to.1 - from.1);
+            if !(length > 0.0 && length < 1e5) {
+                continue;
+            }
+            let at = |s: f64| (from.0 + s / length * (to.0 - from.0), from.1 + s / length * (to.1 - from.1));
+            let first = (gone / PERIOD).floor() as usize;
+            for dash in first..=((gone + length) / PERIOD).floor() as usize {
+                let begin = dash as f64 * PERIOD - gone;
+                let (begin, end) = (begin.max(0.0), (begin + DASH).min(length));
+                if end > begin {
+                    self.line(&[at(begin), at(end)], width, color)?;
+                }
+            }
+            gone += length;
+        }
+        Ok(())
     }
 
     /// A filled dot.
@@ -133,8 +171,19 @@ impl Canvas {
             svg.dot(center, radius, color.to_rgba());
             return Ok(());
         }
-        let (center, radius) = (device_point(center), device(radius).max(1) as u32);
+        let (center, radius) = (self.device_point(center), self.device(radius).max(1) as u32);
         self.draw(|backend| backend.draw_circle(center, radius, &ShapeStyle::from(color.to_rgba()).filled(), true))
+    }
+
+    /// Filled dots: many of them take little room in an SVG.
+    pub fn dots(&mut self, centers: &[(f64, f64)], radius: f64, color: impl Color + Copy) -> Result<()> {
+        if let Some(svg) = &mut self.svg {
+            // Lines without length have round ends.
+            let ends: Vec<_> = centers.iter().map(|&center| (center, center)).collect();
+            svg.segments(&ends, 2.0 * radius, color.to_rgba());
+            return Ok(());
+        }
+        centers.iter().try_for_each(|&center| self.dot(center, radius, color))
     }
 
     /// A filled polygon.
@@ -143,85 +192,101 @@ impl Canvas {
             svg.polygon(corners, color.to_rgba());
             return Ok(());
         }
-        let corners: Vec<_> = corners.iter().map(|&p| device_point(p)).collect();
+        let corners: Vec<_> = corners.iter().map(|&p| self.device_point(p)).collect();
         self.draw(|backend| backend.fill_polygon(corners, &ShapeStyle::from(color.to_rgba()).filled()))
-    }
-
-    /// One line of text, `size` logical pixels high.
-    pub fn text(&mut self, at: (f64, f64), align: Align, size: f64, color: impl Color, text: &str) -> Result<()> {
-        if let Some(svg) = &mut self.svg {
-            svg.text(at, align, size, color.to_rgba(), text);
-            return Ok(());
-        }
-        let h_pos = match align {
-            Align::Left => HPos::Left,
-            Align::Center => HPos::Center,
-            Align::Right => HPos::Right,
-        };
-        let color = color.to_rgba();
-        let style = text_style(size).color(&color).pos(Pos::new(h_pos, VPos::Center));
-        let at = device_point(at);
-        self.draw(|backend| backend.draw_text(text, &style, at))
-    }
-
-    /// Width of a text in logical pixels.
-    pub fn text_width(&mut self, size: f64, text: &str) -> Result<f64> {
-        let (width, _) = self.draw(|backend| backend.estimate_text_size(text, &text_style(size)))?;
-        Ok(f64::from(width) / SCALE as f64)
     }
 
     /// Paints every device pixel of the rectangle with `color(u, v)`, u and v in 0..1 from its left and upper edge.
     pub fn paint(&mut self, (x0, y0): (f64, f64), (x1, y1): (f64, f64), color: impl Fn(f64, f64) -> RGBColor) {
-        let clip = |x: f64, side: usize| (device(x).max(0) as usize).min(side * SCALE);
-        let (left, right) = (clip(x0, self.width), clip(x1, self.width));
-        let (top, bottom) = (clip(y0, self.height), clip(y1, self.height));
+        let clip = |x: i32, side: usize| (x.max(0) as usize).min(side * self.scale);
+        let (left, right) = (clip(self.device(x0), self.width), clip(self.device(x1), self.width));
+        let (top, bottom) = (clip(self.device(y0), self.height), clip(self.device(y1), self.height));
         if right <= left || bottom <= top {
             return;
         }
+        let stride = self.width * self.scale;
         let share = |i: usize, from: usize, to: usize| (i as f64 + 0.5) / (to - from) as f64;
         for y in top..bottom {
-            let row = &mut self.pixels[(y * self.width * SCALE + left) * 3..][..(right - left) * 3];
+            let row = &mut self.pixels[(y * stride + left) * 3..][..(right - left) * 3];
             for (i, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
                 let RGBColor(r, g, b) = color(share(i, left, right), share(y - top, top, bottom));
                 *pixel = [r, g, b];
             }
         }
         if let Some(svg) = &mut self.svg {
-            let rows = (top..bottom).map(|y| &self.pixels[(y * self.width * SCALE + left) * 3..][..(right - left) * 3]);
+            let rows = (top..bottom).map(|y| &self.pixels[(y * stride + left) * 3..][..(right - left) * 3]);
             let size = (right - left, bottom - top);
             svg.image((x0.min(x1), y0.min(y1)), (x0.max(x1), y0.max(y1)), size, &rows.collect::<Vec<_>>().concat());
         }
     }
 
-    /// Saves the figure as PNG, or as SVG where it was made [for such a file](Canvas::for_file); atomically.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        if let Some(svg) = &self.svg {
-            return write_atomic(path, |out| out.write_all(svg.document(self.width, self.height).as_bytes()));
+    /// Fills the rectangle with `columns` × `rows` equal cells of `color(row, column)`, row 0 on top; an SVG holds one pixel for each.
+    pub fn cells(
+        &mut self,
+        from: (f64, f64),
+        to: (f64, f64),
+        (columns, rows): (usize, usize),
+        color: impl Fn(usize, usize) -> RGBColor,
+    ) {
+        if columns == 0 || rows == 0 {
+            return;
         }
-        let pixels = self.averaged();
-        write_atomic(path, |out| write_png(out, (self.width, self.height), &pixels))
+        if let Some(svg) = &mut self.svg {
+            let colors = (0..rows * columns).map(|i| color(i / columns, i % columns));
+            let pixels: Vec<u8> = colors.flat_map(|RGBColor(r, g, b)| [r, g, b]).collect();
+            svg.image(from, to, (columns, rows), &pixels);
+            return;
+        }
+        let index = |share: f64, count: usize| ((share * count as f64) as usize).min(count - 1);
+        self.paint(from, to, |u, v| color(index(v, rows), index(u, columns)));
     }
 
-    /// The sheet at its logical size, each pixel the mean of its device pixels.
-    fn averaged(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.width * self.height * 3);
-        let row = self.width * SCALE * 3;
-        for rows in self.pixels.chunks_exact(row * SCALE) {
-            for x in 0..self.width {
+    /// Saves the figure as PNG, or as SVG where it was made [for such a file](Canvas::for_file); atomically.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        if let Some(document) = self.document() {
+            return write_atomic(path, |out| out.write_all(document.as_bytes()));
+        }
+        let size = (self.width * self.scale / self.averaged, self.height * self.scale / self.averaged);
+        let pixels = self.averaged(size);
+        write_atomic(path, |out| write_png(out, size, &pixels))
+    }
+
+    /// The SVG, where it becomes one.
+    pub fn document(&self) -> Option<String> {
+        self.svg.as_ref().map(|svg| svg.document(self.width, self.height))
+    }
+
+    /// The sheet at the size of its file, each pixel the mean of its device pixels.
+    fn averaged(&self, (width, height): (usize, usize)) -> Vec<u8> {
+        let side = self.averaged;
+        let mut out = Vec::with_capacity(width * height * 3);
+        let row = self.width * self.scale * 3;
+        for rows in self.pixels.chunks_exact(row * side) {
+            for x in 0..width {
                 for channel in 0..3 {
-                    let first = x * SCALE * 3 + channel;
-                    let cells = (0..SCALE * SCALE).map(|i| rows[(i / SCALE) * row + first + (i % SCALE) * 3]);
-                    out.push((cells.map(usize::from).sum::<usize>() / (SCALE * SCALE)) as u8);
+                    let first = x * side * 3 + channel;
+                    let cells = (0..side * side).map(|i| rows[(i / side) * row + first + (i % side) * 3]);
+                    out.push((cells.map(usize::from).sum::<usize>() / (side * side)) as u8);
                 }
             }
         }
         out
     }
 
-    fn draw<T, E: Display>(&mut self, f: impl FnOnce(&mut BitMapBackend) -> Result<T, E>) -> Result<T> {
-        let size = ((self.width * SCALE) as u32, (self.height * SCALE) as u32);
+    pub(super) fn draw<T, E: Display>(&mut self, f: impl FnOnce(&mut BitMapBackend) -> Result<T, E>) -> Result<T> {
+        let size = ((self.width * self.scale) as u32, (self.height * self.scale) as u32);
         f(&mut BitMapBackend::with_buffer(&mut self.pixels, size))
             .map_err(|e| Error::op("canvas", "shape", "something that can be drawn", e.to_string()))
+    }
+
+    /// Logical to device pixels; saturates far outside the sheet, where shapes are clipped.
+    fn device(&self, x: f64) -> i32 {
+        const FAR: f64 = 1e6;
+        (x * self.scale as f64).round().clamp(-FAR, FAR) as i32
+    }
+
+    pub(super) fn device_point(&self, (x, y): (f64, f64)) -> (i32, i32) {
+        (self.device(x), self.device(y))
     }
 }
 
@@ -235,16 +300,6 @@ pub(super) fn write_png(out: impl Write, (width, height): (usize, usize), pixels
     Ok(writer.finish()?)
 }
 
-/// Logical to device pixels; saturates far outside the sheet, where shapes are clipped.
-fn device(x: f64) -> i32 {
-    const FAR: f64 = 1e6;
-    (x * SCALE as f64).round().clamp(-FAR, FAR) as i32
-}
-
-fn device_point((x, y): (f64, f64)) -> (i32, i32) {
-    (device(x), device(y))
-}
-
-fn text_style(size: f64) -> TextStyle<'static> {
-    TextStyle::from((FONT, size * SCALE as f64))
+fn is_svg(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"))
 }

@@ -6,6 +6,7 @@ use plotters::style::{Color, RGBColor};
 
 use super::axes::{Axes, LABEL_TEXT, TICK_TEXT, round_ticks, title as draw_title};
 use super::canvas::{Align, Canvas, GRID, INK, MUTED, SERIES};
+use super::legend::{self, Swatch};
 use crate::error::Result;
 
 /// Width of a line chart, in pixels.
@@ -96,13 +97,10 @@ fn extent(series: &Series) -> impl Iterator<Item = f64> + '_ {
 }
 
 pub(super) fn legend(canvas: &mut Canvas, left: f64, series: &[Series]) -> Result<()> {
-    let mut x = left;
-    for (s, color) in series.iter().zip(SERIES.iter().cycle()).filter(|(s, _)| !s.label.is_empty()) {
-        canvas.line(&[(x, 54.0), (x + 22.0, 54.0)], 2.5, color)?;
-        canvas.text((x + 28.0, 54.0), Align::Left, LABEL_TEXT, INK, &s.label)?;
-        x += 28.0 + canvas.text_width(LABEL_TEXT, &s.label)? + 26.0;
-    }
-    Ok(())
+    let colors = SERIES.iter().cycle();
+    let entries: Vec<_> = series.iter().zip(colors).map(|(s, color)| (Swatch::Line(*color), s.label.clone())).collect();
+    let right = canvas.size().0 - left / 2.0;
+    legend::draw(canvas, (left, 54.0), right, &entries).map(drop)
 }
 
 pub(super) fn curve(canvas: &mut Canvas, axes: &Axes, series: &Series, color: RGBColor) -> Result<()> {
@@ -185,8 +183,7 @@ pub fn heat_map(path: &Path, title: &str, x_label: &str, y_label: &str, unit: &s
         y: (rows as f64, 0.0),
     };
     let (low, high) = map.range;
-    canvas.paint((axes.left, axes.top), (axes.right, axes.bottom), |u, v| {
-        let (row, column) = ((v * rows as f64) as usize, (u * columns as f64) as usize);
+    canvas.cells((axes.left, axes.top), (axes.right, axes.bottom), (columns, rows), |row, column| {
         match map.values.get(row * columns + column) {
             Some(value) if value.is_finite() => ramp((f64::from(*value) - low) / (high - low)),
             _ => GRID,

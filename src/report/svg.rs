@@ -31,6 +31,21 @@ impl Svg {
         ));
     }
 
+    /// Lines of their own as one path; a line without length is a dot.
+    pub(super) fn segments(&mut self, ends: &[((f64, f64), (f64, f64))], width: f64, color: RGBAColor) {
+        // A tenth of a pixel is enough where there are so many, and steps are shorter than places.
+        let tenth = |x: f64| number((x * 10.0).round() / 10.0);
+        let step = |from: f64, to: f64| number((to * 10.0).round() / 10.0 - (from * 10.0).round() / 10.0);
+        let mut path = String::new();
+        for &((x0, y0), (x1, y1)) in ends {
+            let _ = write!(path, "M{} {}l{} {}", tenth(x0), tenth(y0), step(x0, x1), step(y0, y1));
+        }
+        let (width, stroke) = (number(width), paint("stroke", color));
+        self.push(format_args!(
+            r#"<path d="{path}" fill="none" stroke-width="{width}" stroke-linecap="round" {stroke}/>"#
+        ));
+    }
+
     pub(super) fn polygon(&mut self, corners: &[(f64, f64)], color: RGBAColor) {
         self.push(format_args!(r#"<polygon points="{}" {}/>"#, list(corners), paint("fill", color)));
     }
@@ -40,17 +55,31 @@ impl Svg {
         self.push(format_args!(r#"<circle cx="{x}" cy="{y}" r="{radius}" {fill}/>"#));
     }
 
-    pub(super) fn text(&mut self, (x, y): (f64, f64), align: Align, size: f64, color: RGBAColor, text: &str) {
+    /// One line of text, turned by a quarter to the left about `at` where `upwards`.
+    pub(super) fn text(
+        &mut self,
+        at: (f64, f64),
+        align: Align,
+        size: f64,
+        color: RGBAColor,
+        text: &str,
+        upwards: bool,
+    ) {
         let anchor = match align {
             Align::Left => "start",
             Align::Center => "middle",
             Align::Right => "end",
         };
         // A third of its height under the middle is where the letters of a text stand.
-        let (x, y, size, fill) = (number(x), number(y + size / 3.0), number(size), paint("fill", color));
+        let turn = if upwards {
+            format!(" transform=\"rotate(-90 {} {})\"", number(at.0), number(at.1))
+        } else {
+            String::new()
+        };
+        let (x, y, size, fill) = (number(at.0), number(at.1 + size / 3.0), number(size), paint("fill", color));
         let text = escaped(text);
         self.push(format_args!(
-            r#"<text x="{x}" y="{y}" font-size="{size}" text-anchor="{anchor}" {fill}>{text}</text>"#
+            r#"<text x="{x}" y="{y}" font-size="{size}" text-anchor="{anchor}" {fill}{turn}>{text}</text>"#
         ));
     }
 
@@ -62,7 +91,7 @@ impl Svg {
         let (x, y, width, height) = (number(x0), number(y0), number(x1 - x0), number(y1 - y0));
         let data = BASE64_STANDARD.encode(png);
         self.push(format_args!(
-            r#"<image x="{x}" y="{y}" width="{width}" height="{height}" preserveAspectRatio="none" href="data:image/png;base64,{data}"/>"#
+            r#"<image x="{x}" y="{y}" width="{width}" height="{height}" preserveAspectRatio="none" image-rendering="pixelated" href="data:image/png;base64,{data}"/>"#
         ));
     }
 

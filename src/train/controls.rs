@@ -61,7 +61,7 @@ pub fn replaced(
 }
 
 /// A number of its own for every segment.
-fn place(segment: &Segment) -> u64 {
+pub fn place(segment: &Segment) -> u64 {
     let start = (segment.start * WINDOW_SAMPLES as f64 / WINDOW_SECONDS).round() as u64;
     u64::from(segment.performance) << 32 | start & 0xffff_ffff
 }

@@ -3,17 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::batches::{Assembler, Batch};
 use super::checkpoint::{self, ModelFile};
 use super::controls::Turn;
 use super::corpus;
 use crate::arms::Arm;
-use crate::config::Config;
+use crate::config::{CONFIG_FILE, Config};
 use crate::data::augment::Augmenter;
 use crate::data::maestro::Split;
 use crate::data::segments::Segment;
 use crate::device::{DType, Device};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval::condition::Condition;
 use crate::eval::pools::Item;
 use crate::eval::retrieval::Embeddings;
@@ -89,7 +91,12 @@ impl Study {
 
     /// The model a run published (its best), on `device`, over the data of `config` (the run's own, possibly adjusted).
     pub fn open(run: &Path, config: Config, device: &Device) -> Result<Study> {
-        let ModelFile { mut tensors, .. } = checkpoint::load_model(run)?;
+        let ModelFile { mut tensors, meta } = checkpoint::load_model(run)?;
+        let arm = config.arm()?.name;
+        if let Some(meta) = meta.filter(|meta| meta.arm != arm && meta.arm != config.arm) {
+            let expected = format!("{arm}, as in {}", run.join(CONFIG_FILE).display());
+            return Err(Error::input(&tensors.path, "metadata arm", expected, meta.arm));
+        }
         let mut study = Study::new(config, device)?;
         study.parameters.load(&mut tensors)?;
         tensors.finish()?;
@@ -108,11 +115,15 @@ impl Study {
 
     /// As [`Study::embed`], of segments as `view` shows them; a side (audio, MIDI) that `sides` does not ask for stays empty.
     pub fn embed_through(&self, split: Split, view: Arc<dyn View>, sides: [bool; 2]) -> Result<Embedded> {
+        self.embed_segments(self.assembler.dataset().segments(split, None), view, sides)
+    }
+
+    /// As [`Study::embed_through`], of these segments.
+    pub fn embed_segments(&self, segments: Vec<Segment>, view: Arc<dyn View>, sides: [bool; 2]) -> Result<Embedded> {
         let assembler = self.assembler.through(view);
         let dataset = assembler.dataset();
-        let segments = dataset.segments(split, None);
         let items = segments.iter().map(|segment| Item::of(dataset, segment)).collect();
-        let progress = Progress::new(format!("embedding {}", split.name()), segments.len() as u64, "segments");
+        let progress = Progress::new("embedding", segments.len() as u64, "segments");
         let mut embedded = [Vec::new(), Vec::new()];
         for batch in segments.chunks(EMBED_BATCH) {
             let tape = Tape::inference();
@@ -157,6 +168,39 @@ impl Study {
             progress.advance(batch.segments.len() as u64);
         }
         Ok(found)
+    }
+
+    /// Queries [tokens, d] and keys [frames, d] of the audio encoder's reverse cross-attention by a descriptor of audio, as `look` sees
+    /// them, one segment after the other.
+    ///
+    /// # Errors
+    /// [`Error::Op`] where the arm has none.
+    pub fn audio_attention<T: Send>(
+        &self,
+        segments: &[Segment],
+        look: impl Fn(&Segment, &[f32], &[f32]) -> T + Sync,
+    ) -> Result<Vec<T>> {
+        let progress = Progress::new("attention", segments.len() as u64, "segments");
+        let mut seen = Vec::new();
+        for batch in segments.chunks(EMBED_BATCH) {
+            let tape = Tape::inference();
+            let cx = Context::new(&tape, &self.parameters, Mode::Eval).probing();
+            let batch = self.assembler.batch(batch.to_vec(), Turn::Evaluation);
+            let (recordings, _) = self.placed(&batch)?;
+            self.model.embed_audio(&cx, &recordings)?;
+            let probes = cx.finish().probes;
+            let [queries, keys] = ["audio.inj.q", "audio.inj.k"].map(|name| {
+                let missing = || Error::op("attention", "arm", "reverse cross-attention of audio", &*self.arm.name);
+                probes.get(name).ok_or_else(missing)?.to_host()
+            });
+            let (queries, keys, samples) = (queries?, keys?, batch.segments.len());
+            let each = |rows: &'_ [f32]| rows.len() / samples;
+            let (queries, keys) = (queries.as_slice::<f32>(), keys.as_slice::<f32>());
+            let pairs = queries.par_chunks(each(queries)).zip(keys.par_chunks(each(keys)));
+            seen.par_extend(batch.segments.par_iter().zip(pairs).map(|(segment, (q, k))| look(segment, q, k)));
+            progress.advance(samples as u64);
+        }
+        Ok(seen)
     }
 
     /// A batch's inputs where the model is.

@@ -2,10 +2,10 @@
 //! each beside what shuffled pairs give.
 
 use super::figure::{Block, Figure, Picture};
-use super::findings::{Claim, Findings, Row, Table, Unit, Verdict};
-use super::paper;
+use super::findings::{Claim, Findings, Row, Table, Unit};
 use super::subject::Subject;
 use super::test::Test;
+use super::{judge, paper};
 use crate::error::Result;
 use crate::eval::alignment::{Alike, Representations};
 use crate::eval::bootstrap::{Interval, percentile};
@@ -243,38 +243,33 @@ fn figure(found: &Found, &(name, id, title, of): &Measure) -> Figure {
 }
 
 fn claims(found: &Found, means: &[(Interval, Interval); 3]) -> Vec<Claim> {
-    let claim = |claim: &str, verdict: Verdict, because: String| Claim {
-        claim: claim.into(),
-        source: "section 5.4".into(),
-        judgement: verdict.because(because),
-    };
+    let claim = |claim: &str, source: &str, judgement| Claim { claim: claim.into(), source: source.into(), judgement };
+    let number = Unit::Number(3);
     let [_, (debiased, null), (rsa, rsa_null)] = means;
+    let beyond_chance =
+        [judge::above("debiased CKA", *debiased, null.high, number), judge::above("RSA", *rsa, rsa_null.high, number)];
     let mut claims = vec![claim(
-        "The two encoders' layers represent matched pairs alike",
-        Verdict::of(debiased.low > null.high && rsa.low > rsa_null.high),
-        format!(
-            "debiased CKA ≥ {:.3} and RSA ≥ {:.3}; 97.5 % of shuffles stay below {:.3} and {:.3}",
-            debiased.low, rsa.low, null.high, rsa_null.high
-        ),
+        "The two encoders represent matched pairs alike, beyond 97.5 % of shuffled pairs",
+        "section 5.4",
+        judge::all(beyond_chance),
     )];
     if found.audio > 1 && found.midi > 1 {
-        let growth = found.growth();
         claims.push(claim(
             "CKA grows with depth, from the first layers to the last (D0: 0.305 to 0.722)",
-            Verdict::of(growth.low > 0.0),
-            format!("{:+.3} [{:+.3}, {:+.3}]", growth.value, growth.low, growth.high).replace('-', "−"),
+            "section 5.4",
+            judge::above("the last less the first:", found.growth(), 0.0, number),
         ));
     }
-    let within = [0..found.audio, found.audio..found.layers()].map(|layers| found.least_within(layers));
-    if let Some(least) = within.into_iter().flatten().map(|least| least.value).reduce(f64::min) {
-        claims.push(Claim {
-            source: "figure 5".into(),
-            ..claim(
-                "Alignment within each encoder is uniformly high, above 0.85",
-                Verdict::of(least > WITHIN),
-                format!("the least is {least:.3}"),
-            )
-        });
+    let within = [("audio", 0..found.audio), ("MIDI", found.audio..found.layers())];
+    let least = within.into_iter().filter_map(|(name, layers)| Some((name, found.least_within(layers)?)));
+    let least: Vec<_> =
+        least.map(|(name, least)| judge::above(&format!("least in {name}"), least, WITHIN, number)).collect();
+    if !least.is_empty() {
+        claims.push(claim(
+            "Alignment within each encoder is uniformly high, above 0.85",
+            "figure 5",
+            judge::all(least),
+        ));
     }
     claims
 }

@@ -22,6 +22,7 @@ pub struct Asked {
 }
 
 /// What came of a test.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// Findings.
     Found(Findings),

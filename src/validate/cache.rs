@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::findings::Findings;
+use super::report;
 use super::subject::Subject;
 use super::test::Test;
 use crate::error::{Error, Result};
@@ -29,7 +30,7 @@ pub struct Kept {
 
 /// Folder of what is kept of a run.
 pub fn folder(run: &Path) -> PathBuf {
-    run.join("report").join("validation")
+    run.join(report::FOLDER).join("validation")
 }
 
 /// Where the findings of test `number` are kept.

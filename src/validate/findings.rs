@@ -107,6 +107,16 @@ impl Verdict {
         }
     }
 
+    /// Whether a quantity exceeds `least`: held where its whole interval does, not held where none of it does; in between what was
+    /// run cannot tell.
+    pub fn above(least: f64, (low, high): (f64, f64)) -> Self {
+        match (low > least, high > least) {
+            (true, true) => Verdict::Held,
+            (false, false) => Verdict::NotHeld,
+            _ => Verdict::NotComparable,
+        }
+    }
+
     /// With a reason.
     pub fn because(self, reason: impl Into<String>) -> Judgement {
         Judgement { verdict: self, because: reason.into() }

@@ -3,85 +3,31 @@
 use super::cache;
 use super::clips::clips;
 use super::figure::{Figure, MapPair, Picture, Shares};
-use super::findings::{Claim, Findings, Row, Table, Unit, Verdict};
-use super::paper;
+use super::findings::{Claim, Findings, Row, Table, Unit};
+use super::space::{Cosines, OTHERS, Space};
 use super::subject::Subject;
 use super::test::Test;
+use super::{judge, paper};
 use crate::data::segments::{Segment, spread};
 use crate::error::Result;
-use crate::eval::bootstrap::{Interval, intervals};
 use crate::eval::maps::trust::{by_chance, trustworthiness};
 use crate::eval::maps::tsne::{Tsne, tsne};
 use crate::eval::maps::umap::{Umap, umap};
 use crate::eval::maps::{Place, Points};
-use crate::random::{Philox, site};
 
 /// Test 10.
 pub struct Maps;
 
 /// Mean cosine of matched pairs (section 5.8).
 const COSINE: [f64; 4] = [0.58, 0.72, f64::NAN, f64::NAN];
-/// MIDIs each recording is compared with beside its own.
-const OTHERS: usize = 8;
 /// Neighbours a map is judged by.
 const NEIGHBOURS: usize = 12;
 /// Pairs without which there is no neighbourhood to keep.
 const LEAST: usize = 25;
-/// Times in which the sides of pairs are swapped by lot.
-const SWAPS: usize = 200;
 /// Bins of the distributions, over cosines from −1 to 1.
 const BINS: usize = 50;
 /// Coordinates of maps are kept to a thousandth.
 const GRID: f64 = 1000.0;
-
-/// Embeddings of both sides at length 1, as cosines see them.
-struct Space {
-    dim: usize,
-    audio: Vec<f32>,
-    midi: Vec<f32>,
-}
-
-impl Space {
-    fn of(subject: &Subject, chosen: &[usize]) -> Result<Self> {
-        let embedded = subject.embedded()?;
-        let dim = embedded.dim;
-        let side =
-            |values: &[f32]| -> Vec<f32> { chosen.iter().flat_map(|i| unit(&values[i * dim..][..dim])).collect() };
-        Ok(Space { dim, audio: side(&embedded.audio), midi: side(&embedded.midi) })
-    }
-
-    fn len(&self) -> usize {
-        self.audio.len() / self.dim
-    }
-
-    fn cosine(&self, i: usize, j: usize) -> f64 {
-        let (audio, midi) = (&self.audio[i * self.dim..][..self.dim], &self.midi[j * self.dim..][..self.dim]);
-        audio.iter().zip(midi).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
-    }
-
-    /// Cosines of each recording with MIDIs of others, drawn by `seed`.
-    fn mismatched(&self, seed: u64) -> Vec<f64> {
-        let (n, philox) = (self.len(), Philox::new(seed, site("validate.maps.mismatched")));
-        let of = |i: usize| {
-            let mut stream = philox.stream(i as u64);
-            (0..OTHERS).map(move |_| (i + 1 + stream.below(n as u64 - 1) as usize) % n)
-        };
-        (0..n).flat_map(|i| of(i).map(move |j| self.cosine(i, j))).collect()
-    }
-
-    /// Distance between the mean recording and the mean MIDI where `swapped` pairs have changed sides.
-    fn gap(&self, swapped: impl Fn(usize) -> bool) -> f64 {
-        let mut difference = vec![0.0; self.dim];
-        let pairs = self.audio.chunks_exact(self.dim).zip(self.midi.chunks_exact(self.dim));
-        for (i, (audio, midi)) in pairs.enumerate() {
-            let sign = if swapped(i) { -1.0 } else { 1.0 };
-            for (sum, (&a, &b)) in difference.iter_mut().zip(audio.iter().zip(midi)) {
-                *sum += sign * (f64::from(a) - f64::from(b));
-            }
-        }
-        difference.iter().map(|x| x * x).sum::<f64>().sqrt() / self.len() as f64
-    }
-}
 
 /// A plane with all points: recordings, then MIDIs.
 struct Plane {
@@ -156,11 +102,11 @@ impl Test for Maps {
         let embedded = subject.embedded()?;
         let (all, wanted, seed) = (embedded.segments.len(), subject.sizes.map_pairs, subject.protocol().seed);
         let chosen: Vec<usize> = spread(all, wanted).collect();
-        let space = Space::of(subject, &chosen)?;
-        let matched: Vec<f64> = (0..space.len()).map(|i| space.cosine(i, i)).collect();
+        let space = Space::of(embedded, &chosen);
+        let matched = space.matched();
         let mismatched = space.mismatched(seed);
-        let points = [space.audio.as_slice(), &space.midi].concat();
-        let points = Points::new(&points, space.dim, 2 * LEAST)?;
+        let (points, dim) = space.points();
+        let points = Points::new(&points, dim, 2 * LEAST)?;
         let plane = |method, id, source, places: Vec<Place>| {
             let trust = trustworthiness(points, &places, NEIGHBOURS);
             Plane { method, id, source, places, trust }
@@ -181,14 +127,11 @@ impl Test for Maps {
         );
         let mut figures: Vec<Figure> = planes.iter().map(|plane| plane.figure(chosen.len())).collect();
         figures.push(distributions(&matched, &mismatched));
-        let tables = vec![cosine_table(subject, &space, &cosines, seed), plane_table(&planes, 2 * space.len())];
+        let tables = vec![cosine_table(subject, &space, &cosines, seed), plane_table(&planes, points.len())];
         let claims = vec![Claim {
             claim: "Matched pairs lie closer in the shared space than others".into(),
             source: "section 5.8".into(),
-            judgement: Verdict::of(cosines.apart.low > 0.0).because(format!(
-                "cosines differ by {:.3} [{:.3}, {:.3}]",
-                cosines.apart.value, cosines.apart.low, cosines.apart.high
-            )),
+            judgement: judge::above("cosines of matched less mismatched pairs", cosines.apart, 0.0, Unit::Number(3)),
         }];
         let sounding = clips.clips.iter().filter(|clip| !clip.sound.is_empty()).count();
         let notes = vec![
@@ -200,42 +143,9 @@ impl Test for Maps {
     }
 }
 
-/// What cosines come to.
-struct Cosines {
-    /// Of matched pairs: mean and sample standard deviation.
-    mean: Interval,
-    deviation: Interval,
-    /// Mean of mismatched pairs.
-    others: f64,
-    /// Matched less mismatched.
-    apart: Interval,
-}
-
-impl Cosines {
-    /// Intervals are over pairs, each with the MIDIs of others that its recording was compared with.
-    fn of(matched: &[f64], mismatched: &[f64], seed: u64) -> Self {
-        let [mean, deviation, others, apart] = intervals(matched.len(), seed, |chosen| {
-            let n = chosen.len() as f64;
-            let mean = chosen.iter().map(|&i| matched[i]).sum::<f64>() / n;
-            let squares: f64 = chosen.iter().map(|&i| (matched[i] - mean).powi(2)).sum();
-            let others = chosen.iter().map(|&i| mismatched[i * OTHERS..][..OTHERS].iter().sum::<f64>()).sum::<f64>();
-            let others = others / (n * OTHERS as f64);
-            [mean, (squares / (n - 1.0)).sqrt(), others, mean - others]
-        });
-        Cosines { mean, deviation, others: others.value, apart }
-    }
-}
-
 fn cosine_table(subject: &Subject, space: &Space, cosines: &Cosines, seed: u64) -> Table {
     let published = paper::of(subject.arm(), COSINE);
     let verdict = paper::judge(subject, published, (cosines.mean.low, cosines.mean.high));
-    let philox = Philox::new(seed, site("validate.maps.gap"));
-    let swapped = |swap: u64| {
-        let mut stream = philox.stream(swap);
-        let sides: Vec<bool> = (0..space.len()).map(|_| stream.below(2) == 1).collect();
-        space.gap(|i| sides[i])
-    };
-    let chance = (0..SWAPS as u64).map(swapped).sum::<f64>() / SWAPS as f64;
     let mean = Row::measured("mean cosine of matched pairs", cosines.mean).paper(published).null(cosines.others);
     Table {
         id: "cosines".into(),
@@ -247,7 +157,7 @@ fn cosine_table(subject: &Subject, space: &Space, cosines: &Cosines, seed: u64) 
             Row { verdict, ..mean },
             Row::measured("standard deviation of matched pairs", cosines.deviation),
             Row::measured("matched less mismatched", cosines.apart).null(0.0),
-            Row::new("gap between mean recording and mean MIDI", space.gap(|_| false)).null(chance),
+            Row::new("gap between mean recording and mean MIDI", space.gap()).null(space.gap_by_lot(seed)),
         ],
     }
 }
@@ -289,9 +199,4 @@ fn distributions(matched: &[f64], mismatched: &[f64]) -> Figure {
             series: vec![shares("matched", matched), shares("mismatched", mismatched)],
         },
     }
-}
-
-fn unit(row: &[f32]) -> impl Iterator<Item = f32> {
-    let length = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-    row.iter().map(move |&x| if length > 0.0 { (f64::from(x) / length) as f32 } else { 0.0 })
 }

@@ -8,25 +8,51 @@
 //! | what it finds | [`findings`], [`figure`] |
 //! | where that is kept | [`cache`] |
 //! | the battery | [`battery`] |
-//! | what the paper found | [`paper`] |
+//! | its page | [`report`] |
+//! | what the paper found, and claims | [`paper`], [`claims`] |
 //!
 //! Each test is a file here, and a line in [`ALL`].
 
-pub mod alignment;
+mod alignment;
+mod attention;
+pub mod bands;
 pub mod battery;
 pub mod cache;
+pub mod causal;
+pub mod claims;
 mod clips;
+pub mod controls;
 pub mod figure;
 pub mod findings;
-pub mod maps;
+mod invariance;
+mod judge;
+mod maps;
 pub mod paper;
-pub mod probes;
+mod perturbation;
+mod probes;
+pub mod replication;
+pub mod report;
 pub mod scoreboard;
+pub mod siblings;
+mod space;
 pub mod subject;
 pub mod test;
 mod text;
+mod transposition;
 
 use test::Test;
 
 /// Every test, in the order they are run and reported.
-pub static ALL: &[&dyn Test] = &[&probes::Probes, &alignment::Alignment, &maps::Maps, &scoreboard::Scoreboard];
+pub static ALL: &[&dyn Test] = &[
+    &causal::Causal,
+    &controls::Controls,
+    &probes::Probes,
+    &transposition::Transposition,
+    &alignment::Alignment,
+    &bands::Bands,
+    &invariance::Invariance,
+    &maps::Maps,
+    &scoreboard::Scoreboard,
+    &attention::AttentionMaps,
+    &replication::Replication,
+];

@@ -3,6 +3,7 @@
 use super::findings::{Judgement, Verdict};
 use super::subject::Subject;
 use crate::config::{Preset, Source};
+use crate::eval::bootstrap::Interval;
 
 /// The four arms of section 5, in the order in which tests write a row of the paper's tables.
 pub const ARMS: [&str; 4] = ["d0", "d4a4", "a4r", "d4-a4r"];
@@ -32,6 +33,16 @@ pub fn differs(subject: &Subject) -> Option<String> {
         reasons.push(format!("{} epochs of 30 to 60", config.epochs));
     }
     (!reasons.is_empty()).then(|| reasons.join(", "))
+}
+
+/// Why a claim that the paper makes of `arms` cannot be judged on a run of `arm` that reaches `s`, if it cannot.
+pub fn unasked(arm: &str, arms: &[&str], s: Interval, chance: f64) -> Option<Judgement> {
+    let reason = match () {
+        () if !arms.contains(&arm) => format!("the paper says it of {}; this is {arm}", arms.join(", ")),
+        () if s.low <= chance => "the model is not above chance".into(),
+        () => return None,
+    };
+    Some(Verdict::NotComparable.because(reason))
 }
 
 /// The judgement of a figure whose paper value is `paper`: held where the interval contains it, not comparable where the runs are not.

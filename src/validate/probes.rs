@@ -6,10 +6,10 @@
 
 use rayon::prelude::*;
 
-use super::findings::{Claim, Findings, Row, Table, Unit, Verdict};
-use super::paper;
+use super::findings::{Claim, Findings, Row, Table, Unit};
 use super::subject::Subject;
 use super::test::Test;
+use super::{judge, paper};
 use crate::data::segments::{Dataset, Segment, spread};
 use crate::error::Result;
 use crate::eval::bootstrap::{Interval, intervals};
@@ -79,6 +79,13 @@ struct Found {
     null: f64,
 }
 
+impl Found {
+    /// What R² must exceed for something to be read.
+    fn bound(&self) -> f64 {
+        self.null.max(0.0)
+    }
+}
+
 impl Test for Probes {
     fn number(&self) -> &'static str {
         "03"
@@ -117,17 +124,18 @@ impl Test for Probes {
             null: "shuffled targets".into(),
             rows: PROBES.iter().zip(&found).map(row).collect(),
         };
-        let readable = |found: &&Found| found.r_squared.low > found.null.max(0.0);
-        let (count, cross) = (found.iter().filter(readable).count(), found[..CROSS].iter().filter(readable).count());
+        let readable = found.iter().filter(|found| found.r_squared.low > found.bound()).count();
         let best = PROBES.iter().zip(&found).max_by(|a, b| a.1.r_squared.value.total_cmp(&b.1.r_squared.value));
         let best = best.map_or_else(String::new, |(probe, found)| {
             format!("; best {}: R² = {:.3}", probe.name, found.r_squared.value)
         });
+        let cross = PROBES.iter().zip(&found).take(CROSS);
+        let parts =
+            cross.map(|(probe, found)| judge::above(probe.name, found.r_squared, found.bound(), Unit::Number(3)));
         let claims = vec![Claim {
             claim: "Traits of one modality can be read linearly off the other's embedding (R² 0.09 to 0.66)".into(),
             source: "table 11".into(),
-            judgement: Verdict::of(cross == CROSS)
-                .because(format!("{cross} of {CROSS} are surely above 0 and above shuffled targets")),
+            judgement: judge::all(parts),
         }];
         let notes = vec![
             format!(
@@ -146,7 +154,7 @@ impl Test for Probes {
             ),
             "Whether descriptors make traits less readable, as the paper found, is seen by comparing runs.".into(),
         ];
-        let summary = format!("{count} of {} traits can be read linearly{best}.", PROBES.len());
+        let summary = format!("{readable} of {} traits can be read linearly{best}.", PROBES.len());
         Ok(Findings { summary, tables: vec![table], figures: Vec::new(), claims, notes })
     }
 }

@@ -15,6 +15,7 @@ use crate::eval::canonical::{self, Canonical};
 use crate::eval::condition::Condition;
 use crate::eval::pools::{Pools, Protocol};
 use crate::eval::view::{Changes, View};
+use crate::loss::Side;
 use crate::train::study::{Embedded, Layer, Study};
 
 /// How much is computed.
@@ -37,6 +38,7 @@ pub struct Subject {
     /// How much is computed.
     pub sizes: Sizes,
     embedded: OnceCell<Embedded>,
+    baselines: OnceCell<[Baseline; 2]>,
     canonical: OnceCell<Canonical>,
     activations: OnceCell<[Vec<Layer>; 2]>,
     fingerprint: OnceCell<String>,
@@ -54,8 +56,9 @@ impl Subject {
             let error = Error::input(run, "data", "two segments or more to tell apart", found);
             return Err(error.hint("split=… names another"));
         }
-        let (embedded, canonical, activations, fingerprint) = Default::default();
-        Ok(Subject { run: run.to_path_buf(), study, split, sizes, embedded, canonical, activations, fingerprint })
+        let (embedded, baselines, canonical, activations, fingerprint) = Default::default();
+        let run = run.to_path_buf();
+        Ok(Subject { run, study, split, sizes, embedded, baselines, canonical, activations, fingerprint })
     }
 
     /// Name of the arm.
@@ -72,6 +75,17 @@ impl Subject {
     pub fn injections(&self) -> impl Iterator<Item = (usize, Injection)> {
         let arm = &self.study.arm;
         [arm.audio, arm.midi].into_iter().enumerate().filter_map(|(side, injection)| Some((side, injection?)))
+    }
+
+    /// What tests call the descriptor that enters the encoder of `side`: its name, and where both encoders get the same one, in which.
+    pub fn descriptor_name(&self, side: Side) -> String {
+        let name = |injection: Option<Injection>| injection.map_or("none", |injection| injection.descriptor.name());
+        let [audio, midi] = [self.study.arm.audio, self.study.arm.midi].map(name);
+        let (own, encoder) = match side {
+            Side::Audio => (audio, "audio"),
+            Side::Midi => (midi, "MIDI"),
+        };
+        if audio == midi { format!("{own} in the {encoder} encoder") } else { own.into() }
     }
 
     /// 16 digits that are the same for the same model on the same recordings and notes.
@@ -105,13 +119,17 @@ impl Subject {
         once(&self.embedded, || self.study.embed(self.split))
     }
 
+    /// What the learning-free baselines make of every segment of the split as it is.
+    pub fn baselines(&self) -> Result<&[Baseline; 2]> {
+        once(&self.baselines, || Ok(Baseline::both(self.dataset(), &self.embedded()?.segments, &Condition::Clean)))
+    }
+
     /// The canonical evaluation of the split as it is, with the learning-free baselines.
     pub fn canonical(&self) -> Result<&Canonical> {
         once(&self.canonical, || {
-            let embedded = self.embedded()?;
-            let baselines = Baseline::both(self.dataset(), &embedded.segments, &Condition::Clean);
+            let (embedded, baselines) = (self.embedded()?, self.baselines()?);
             let pairs = embedded.embeddings();
-            canonical::evaluate(self.arm(), pairs, &embedded.items, &baselines, &self.protocol())
+            canonical::evaluate(self.arm(), pairs, &embedded.items, baselines, &self.protocol())
         })
     }
 
@@ -126,6 +144,13 @@ impl Subject {
             embedded.midi.clone_from(&clean.midi);
         }
         Ok(embedded)
+    }
+
+    /// The segments numbered `chosen` (as [`Subject::pairs`] counts them) as `view` shows them; a side that it leaves as it is stays empty.
+    pub fn embed_some(&self, chosen: &[usize], view: impl View + 'static) -> Result<Embedded> {
+        let segments = &self.embedded()?.segments;
+        let sides = self.touched(view.changes());
+        self.study.embed_segments(chosen.iter().map(|&i| segments[i]).collect(), Arc::new(view), sides)
     }
 
     /// Which encoders (audio, MIDI) see anything of `changes`: their own input, or a descriptor of either.

@@ -8,6 +8,7 @@ mod blocked;
 mod device;
 mod engine;
 mod tiled;
+pub mod weights;
 
 use rayon::prelude::*;
 

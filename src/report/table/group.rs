@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::runs::Run;
 use crate::arms::Arm;
-use crate::config::among;
 use crate::config::keys::Keyed;
 use crate::config::setting::json_text;
+use crate::config::{Config, among};
 use crate::eval::bootstrap::Interval;
 use crate::eval::difference;
 use crate::eval::ranks::Ranks;
@@ -76,7 +76,7 @@ impl Group {
         for run in runs {
             let own = groups.iter_mut().find(|group| {
                 let (a, b) = (&group[0], &run);
-                a.arm == b.arm && settings(a) == settings(b)
+                a.arm == b.arm && settings(&a.config) == settings(&b.config)
             });
             match own {
                 Some(group) => group.push(run),
@@ -119,7 +119,7 @@ impl Group {
 
     /// The settings that are not incidental and not the arm's: key and value as text.
     pub fn settings(&self) -> Vec<(String, String)> {
-        settings(&self.runs[0])
+        settings(&self.runs[0].config)
     }
 
     /// Keys whose values differ from those of `other`, the arm's own left out.
@@ -182,8 +182,8 @@ pub fn compare(ours: &[Ranked], theirs: &[Ranked], (a, b): (&Interval, &Interval
 }
 
 /// Key and value of the settings of a run that are neither incidental nor its arm's.
-fn settings(run: &Run) -> Vec<(String, String)> {
+pub fn settings(config: &Config) -> Vec<(String, String)> {
     let counts = |key: &String| !among(INCIDENTAL, key) && !among(ARM, key);
     let text = |(key, value): (String, Value)| (key, json_text(&value));
-    run.config.json().into_iter().filter(|(key, _)| counts(key)).map(text).collect()
+    config.json().into_iter().filter(|(key, _)| counts(key)).map(text).collect()
 }

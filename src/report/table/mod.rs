@@ -2,8 +2,8 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | read run folders and sweeps | `runs` |
-//! | runs of one arm over seeds, and how two such groups compare | `group` |
+//! | read run folders and sweeps | [`runs`] |
+//! | runs of one arm over seeds, and how two such groups compare | [`group`] |
 //! | arms ranked beside their baseline, chance and pitch classes | `entry` |
 //! | which columns which table has | [`kind`], `arm`, `paper` |
 //! | what is said below | `caveats` |
@@ -13,10 +13,10 @@ mod arm;
 mod caveats;
 mod entry;
 mod figure;
-mod group;
+pub mod group;
 pub mod kind;
 mod paper;
-mod runs;
+pub mod runs;
 pub mod sheet;
 mod write;
 

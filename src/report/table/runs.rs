@@ -109,7 +109,11 @@ impl Collected {
 }
 
 impl Run {
-    fn read(folder: &Path, split: Split) -> Result<Self> {
+    /// The run in `folder`, as it was evaluated on `split`.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, or the run was not evaluated on `split`.
+    pub fn read(folder: &Path, split: Split) -> Result<Self> {
         let config = Config::load(&folder.join(CONFIG_FILE))?;
         let path = evaluation_file(folder, split);
         if !path.is_file() {
