@@ -25,6 +25,8 @@ pub struct Probes;
 const ALPHA: f64 = 1.0;
 /// Folds by piece, or as many as there are pieces.
 const FOLDS: usize = 5;
+/// Neighbouring windows of a performance that are drawn together for an interval: each overlaps three before and three after it.
+const STRETCH: usize = 10;
 /// Samples at most, evenly spread over the split: more tell nothing new, since neighbouring windows overlap.
 const SAMPLES: usize = 5000;
 /// Orders of the targets behind the null.
@@ -139,7 +141,7 @@ impl Test for Probes {
         }];
         let notes = vec![
             format!(
-                "{} samples of {} pieces in {} folds; intervals are over pieces, whose windows overlap. R² is the mean over a trait's numbers that vary; below 0 it is worse than the trait's mean.",
+                "{} samples of {} pieces in {} folds; intervals are over stretches of {STRETCH} windows, which overlap, and so are of these pieces. R² is the mean over a trait's numbers that vary; below 0 it is worse than the trait's mean.",
                 sample.segments.len(),
                 sample.pieces(),
                 sample.folds()
@@ -203,11 +205,24 @@ impl Sample {
         FOLDS.min(self.pieces())
     }
 
+    /// The stretch of its performance that each sample is in, numbered from 0 over all.
+    fn stretches(&self) -> Vec<usize> {
+        let same = |a: &Segment, b: &Segment| a.performance == b.performance;
+        let performances = self.segments.chunk_by(same);
+        performances
+            .flat_map(|all| all.chunks(STRETCH))
+            .enumerate()
+            .flat_map(|(i, stretch)| vec![i; stretch.len()])
+            .collect()
+    }
+
     /// All [`PROBES`].
     fn probe(&self, seed: u64) -> Result<Vec<Found>> {
         let n = self.segments.len();
         let pieces: Vec<u32> = self.piece.iter().map(|&piece| piece as u32).collect();
         let folds = folds_by_piece(&pieces, self.folds(), seed);
+        let stretch = self.stretches();
+        let stretches = stretch.last().map_or(0, |last| last + 1);
         let philox = Philox::new(seed, site("validate.probes.shuffle"));
         let progress = Progress::new("probes", 2 * (1 + SHUFFLES as u64), "fits");
         // All traits at once: one factorisation serves them all.
@@ -216,10 +231,10 @@ impl Sample {
             progress.advance(1);
             Ok(TRAITS.map(|(of, _)| {
                 let (predicted, traits) = (columns(&predicted, of), columns(traits, of));
-                Explained::new(&predicted, &traits, predicted.len() / n, &self.piece)
+                Explained::new(&predicted, &traits, predicted.len() / n, &stretch)
             }))
         };
-        let everything: Vec<usize> = (0..self.pieces()).collect();
+        let everything: Vec<usize> = (0..stretches).collect();
         let mut null = [[0.0; TRAITS.len()]; 2];
         for shuffle in 0..SHUFFLES as u64 {
             let order = philox.stream(shuffle).permutation(n);
@@ -233,7 +248,7 @@ impl Sample {
         let found = [explained(0, &self.traits)?, explained(1, &self.traits)?];
         let of = |probe: &Probe| {
             let (side, place) = (probe.side as usize, position(probe.of).0);
-            let [r_squared] = intervals(self.pieces(), seed, |pieces| [found[side][place].r_squared(pieces)]);
+            let [r_squared] = intervals(stretches, seed, |drawn| [found[side][place].r_squared(drawn)]);
             Found { r_squared, null: null[side][place] }
         };
         Ok(PROBES.iter().map(of).collect())
