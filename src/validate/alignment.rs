@@ -142,9 +142,15 @@ impl Test for Alignment {
         let found = Found::of(subject)?;
         let means = MEASURES.map(|(.., of)| (found.mean(of), found.mean_null(of)));
         let [(cka, cka_null), (debiased, debiased_null), (rsa, rsa_null)] = means;
+        let text = |found: Interval| Unit::Number(3).text(found.value);
         let summary = format!(
-            "Mean CKA of audio × MIDI layers {:.3}, of shuffled pairs {:.3}; debiased {:.3} against {:.3}; RSA {:.3} against {:.3}.",
-            cka.value, cka_null.value, debiased.value, debiased_null.value, rsa.value, rsa_null.value
+            "Mean CKA of audio × MIDI layers {}, of shuffled pairs {}; debiased {} against {}; RSA {} against {}.",
+            text(cka),
+            text(cka_null),
+            text(debiased),
+            text(debiased_null),
+            text(rsa),
+            text(rsa_null)
         );
         let tables = vec![means_table(subject, &means), nulls_table(&means), layers_table(subject, &found)];
         let figures = MEASURES.iter().map(|measure| figure(&found, measure)).collect();
