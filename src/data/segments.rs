@@ -127,7 +127,7 @@ pub fn excerpt(samples: &[i16], first: i64, count: usize) -> Vec<f32> {
 }
 
 /// At most `wanted` of `0..count`, evenly spread: the middles of `wanted` equal parts.
-fn spread(count: usize, wanted: usize) -> impl Iterator<Item = usize> {
+pub fn spread(count: usize, wanted: usize) -> impl Iterator<Item = usize> {
     let kept = count.min(wanted);
     (0..kept).map(move |i| (2 * i + 1) * count / (2 * kept))
 }

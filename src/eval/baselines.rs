@@ -106,7 +106,7 @@ pub fn midi_pitch_classes(notes: &[Note], slices: usize, window_seconds: f64) ->
 }
 
 /// Summed magnitudes, [slices, 12]; a frame belongs to the slice its middle lies in.
-fn audio_weights(audio: &[f32], slices: usize) -> Vec<f64> {
+pub(super) fn audio_weights(audio: &[f32], slices: usize) -> Vec<f64> {
     static STFT: LazyLock<Stft> = LazyLock::new(|| Stft::new(N_FFT, HOP_LENGTH, Padding::Reflect));
     static BINS: LazyLock<Vec<(usize, usize)>> = LazyLock::new(bin_classes);
     let mut weights = vec![0.0; slices * CLASSES];

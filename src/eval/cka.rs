@@ -5,9 +5,10 @@
 //! n(n − 3)·HSIC₁ = Σ_{i≠j} K_ij·L_ij + (Σ_{i≠j} K_ij)(Σ_{i≠j} L_ij)/((n − 1)(n − 2)) − 2/(n − 2)·Σ_{i≠j≠k} K_ij·L_jk.
 //! Rows of centred Gram matrices sum to 0, so that all three sums follow from ⟨K, L⟩ and the diagonals.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
-use super::bootstrap::{Interval, percentile};
 use crate::error::{Error, Result};
 use crate::ops::gram::{centred_gram, pair_sums};
 use crate::random::{Philox, site};
@@ -61,14 +62,43 @@ impl Gram {
         }
         let row = |i: usize| &x[i * d..][..d];
         let dot = |i, j| row(i).iter().zip(row(j)).map(|(a, b)| a * b).sum::<f64>();
-        Ok(Gram { n, values: Values::Host((0..n * n).map(|i| dot(i / n, i % n)).collect()) })
+        Ok(Gram { n, values: Values::Host((0..n * n).into_par_iter().map(|i| dot(i / n, i % n)).collect()) })
     }
 
-    /// The same on the host, where its elements can be reordered.
-    fn host(&self) -> Result<Vec<f64>> {
+    /// How many samples it is of.
+    pub fn samples(&self) -> usize {
+        self.n
+    }
+
+    /// The same on the host, where its elements can be chosen and reordered.
+    pub fn to_host(&self) -> Result<Gram> {
+        Ok(Gram { n: self.n, values: Values::Host(self.host()?.into_owned()) })
+    }
+
+    /// The Gram matrix of the samples `chosen` alone, centred anew, on the host: as if of their features.
+    ///
+    /// # Errors
+    /// Where fewer than 4 are chosen, or one that is not there.
+    pub fn subset(&self, chosen: &[usize]) -> Result<Gram> {
+        let (n, k) = (chosen.len(), self.host()?);
+        if n < 4 || chosen.iter().any(|&i| i >= self.n) {
+            let expected = format!("at least 4 of {} samples", self.n);
+            return Err(Error::op("CKA", "chosen", expected, format!("{chosen:?}")));
+        }
+        let mut values: Vec<f64> =
+            chosen.iter().flat_map(|&i| chosen.iter().map(move |&j| (i, j))).map(|(i, j)| k[i * self.n + j]).collect();
+        let means: Vec<f64> = values.chunks_exact(n).map(|row| row.iter().sum::<f64>() / n as f64).collect();
+        let mean = means.iter().sum::<f64>() / n as f64;
+        for (row, own) in values.chunks_exact_mut(n).zip(&means) {
+            row.iter_mut().zip(&means).for_each(|(x, other)| *x += mean - own - other);
+        }
+        Ok(Gram { n, values: Values::Host(values) })
+    }
+
+    fn host(&self) -> Result<Cow<'_, [f64]>> {
         match &self.values {
-            Values::Host(values) => Ok(values.clone()),
-            Values::Device(values) => Ok(values.to_host()?.to_f64()),
+            Values::Host(values) => Ok(values.into()),
+            Values::Device(values) => Ok(values.to_host()?.to_f64().into()),
         }
     }
 
@@ -117,36 +147,23 @@ pub fn linear_cka(x: &Gram, y: &Gram) -> Result<Cka> {
     Ok(xy.cka(xx, yy, x.n as f64))
 }
 
-/// What alignment comes to when samples of one are paired with others' of the other: mean, and the 2.5th and 97.5th percentiles over
-/// shuffles.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Null {
-    /// Of [`Cka::biased`].
-    pub biased: Interval,
-    /// Of [`Cka::debiased`].
-    pub debiased: Interval,
-}
-
-/// Alignment of `x` with `shuffles` random orders of `y`'s samples: what a figure must exceed to mean that pairs, and not only the
-/// shapes of the two clouds, agree.
-pub fn shuffled_null(x: &Gram, y: &Gram, shuffles: usize, seed: u64) -> Result<Null> {
-    let (matched, xx, yy, n) = (x.pair(y)?, x.pair(x)?, y.pair(y)?, x.n);
+/// Alignment of `x` with the samples of `y` in each of `orders`: row i of y is taken from row `order[i]`.
+pub fn reordered(x: &Gram, y: &Gram, orders: &[Vec<usize>]) -> Result<Vec<Cka>> {
+    let (x, y) = (x.to_host()?, y.to_host()?);
+    let (matched, xx, yy, n) = (x.pair(&y)?, x.pair(&x)?, y.pair(&y)?, x.n);
     let (k, l) = (x.host()?, y.host()?);
-    let philox = Philox::new(seed, site("eval.cka.shuffle"));
-    let shuffled = |i: usize| {
-        let order = philox.stream(i as u64).permutation(n);
-        let row = |i: usize| k[i * n..][..n].iter().zip(&order).map(|(k, &j)| k * l[order[i] * n + j]).sum::<f64>();
+    let under = |order: &Vec<usize>| {
+        let row = |i: usize| k[i * n..][..n].iter().zip(order).map(|(k, &j)| k * l[order[i] * n + j]).sum::<f64>();
         let diagonal = (0..n).map(|i| k[i * n + i] * l[order[i] * n + order[i]]).sum();
         Pair { all: (0..n).map(row).sum(), diagonal, ..matched }.cka(xx, yy, n as f64)
     };
-    let found: Vec<Cka> = (0..shuffles).into_par_iter().map(shuffled).collect();
-    let spread = |of: fn(&Cka) -> f64| {
-        let mut values: Vec<f64> = found.iter().map(of).collect();
-        values.sort_unstable_by(f64::total_cmp);
-        let value = values.iter().sum::<f64>() / values.len() as f64;
-        Interval { value, low: percentile(&values, 0.025), high: percentile(&values, 0.975) }
-    };
-    Ok(Null { biased: spread(|cka| cka.biased), debiased: spread(|cka| cka.debiased) })
+    Ok(orders.par_iter().map(under).collect())
+}
+
+/// `count` random orders of `n` samples: with one side in such an order, what alignment remains is chance.
+pub fn shuffles(n: usize, count: usize, seed: u64) -> Vec<Vec<usize>> {
+    let philox = Philox::new(seed, site("eval.cka.shuffle"));
+    (0..count as u64).map(|i| philox.stream(i).permutation(n)).collect()
 }
 
 #[cfg(test)]
@@ -205,12 +222,31 @@ mod tests {
         let y: Vec<f32> = x.iter().zip(&noise).map(|(x, noise)| x + noise).collect();
         let gram = |values: &[f32]| Gram::new(&Tensor::from_slice(&[100, 200], values)).unwrap();
         let (x, noise, y) = (gram(&x), gram(&noise), gram(&y));
-        let null = shuffled_null(&x, &y, 50, 42).unwrap();
-        assert!((0.6..0.7).contains(&null.biased.value), "{null:?}");
-        assert!(null.debiased.value.abs() < 0.02 && null.debiased.low < 0.0 && null.debiased.high < 0.1, "{null:?}");
+        let null = reordered(&x, &y, &shuffles(100, 50, 42)).unwrap();
+        let mean = |of: fn(&Cka) -> f64| null.iter().map(of).sum::<f64>() / 50.0;
+        let largest = |of: fn(&Cka) -> f64| null.iter().map(of).fold(0.0, f64::max);
+        let (biased, debiased) = (mean(|cka| cka.biased), mean(|cka| cka.debiased));
+        assert!((0.6..0.7).contains(&biased) && debiased.abs() < 0.02, "{biased} {debiased}");
         let (paired, apart) = (linear_cka(&x, &y).unwrap(), linear_cka(&x, &noise).unwrap());
-        assert!(paired.debiased > 5.0 * null.debiased.high && paired.biased > null.biased.high, "{paired:?} {null:?}");
-        assert!((apart.biased - null.biased.value).abs() < 0.02, "{apart:?} {null:?}");
+        assert!(paired.debiased > 4.0 * largest(|cka| cka.debiased), "{paired:?} {null:?}");
+        assert!(paired.biased > largest(|cka| cka.biased), "{paired:?} {null:?}");
+        assert!((apart.biased - biased).abs() < 0.02, "{apart:?} {biased}");
+    }
+
+    #[test]
+    fn a_choice_of_samples_is_aligned_as_their_features_are() {
+        let (x, y, _) = golden("cka1");
+        let chosen = [3, 5, 6, 11, 17, 30, 39];
+        let rows = |t: &Tensor| {
+            let values: Vec<f64> =
+                chosen.iter().flat_map(|i| t.to_f64()[i * t.cols()..][..t.cols()].to_vec()).collect();
+            Gram::new(&Tensor::from_f64(&[chosen.len(), t.cols()], &values, DType::F64)).unwrap()
+        };
+        let of = |t: &Tensor| Gram::new(t).unwrap().subset(&chosen).unwrap();
+        let (got, expected) = (linear_cka(&of(&x), &of(&y)).unwrap(), linear_cka(&rows(&x), &rows(&y)).unwrap());
+        assert!((got.biased - expected.biased).abs() < 1e-10, "{got:?} {expected:?}");
+        assert!((got.debiased - expected.debiased).abs() < 1e-10, "{got:?} {expected:?}");
+        assert!(Gram::new(&x).unwrap().subset(&[1, 2, 3]).is_err());
     }
 
     #[test]

@@ -9,10 +9,11 @@
 //! | the same task without learning anything | [`baselines`] |
 //! | the same where recording and notes do not quite fit | [`condition`], [`under`] |
 //! | what else a model may be shown in a segment's place | [`view`] |
-//! | how alike two representations are | [`cka`], [`rsa`] |
-//! | what can be read off an embedding | [`probe`] |
+//! | how alike two representations are, and all layers of two encoders | [`cka`], [`rsa`], [`alignment`] |
+//! | what can be read off an embedding | [`probe`], [`targets`] |
 //! | all of it in one report, and as text | [`canonical`] |
 
+pub mod alignment;
 pub mod baselines;
 pub mod bootstrap;
 pub mod canonical;
@@ -29,5 +30,6 @@ pub mod rsa;
 pub mod scores;
 pub mod statistics;
 mod table;
+pub mod targets;
 pub mod under;
 pub mod view;

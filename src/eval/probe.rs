@@ -1,5 +1,7 @@
 //! Linear probes (paper, test 03): what of a target can a ridge regression read off frozen features?
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Result};
 use crate::linalg::{Mat, MatMut, Threads, matmul};
 use crate::random::{Philox, site};
@@ -71,23 +73,78 @@ pub fn r_squared(predicted: &[f64], targets: &[f64], k: usize) -> Vec<f64> {
     (0..k).map(r_squared).collect()
 }
 
-/// Samples to fit on and to test on, such that no piece is in both: pieces in an order drawn by `seed` go to the test side until it
-/// holds `share` of the samples. Neither side is empty where there are two pieces.
-pub fn split_by_piece(pieces: &[u32], share: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
-    let mut distinct = pieces.to_vec();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let order = Philox::new(seed, site("eval.probe")).stream(0).permutation(distinct.len());
-    let wanted = (share * pieces.len() as f64).round().max(1.0) as usize;
-    let (mut chosen, mut held) = (Vec::new(), 0);
-    for i in order.into_iter().take(distinct.len().saturating_sub(1)) {
-        if held >= wanted {
-            break;
+/// R² over groups of samples, ready to be asked for any choice of the groups: sums of squares of each group and target.
+pub struct Explained {
+    targets: usize,
+    /// [groups, targets]: samples, Σ t, Σ t², Σ (t − predicted)², t less the mean over all samples.
+    sums: Vec<[f64; 4]>,
+}
+
+impl Explained {
+    /// Of `predicted` and `targets` [n, k], sample i in group `group[i]`, groups numbered from 0.
+    pub fn new(predicted: &[f64], targets: &[f64], k: usize, group: &[usize]) -> Self {
+        let groups = group.iter().max().map_or(0, |last| last + 1);
+        let (means, mut sums) = (column_means(targets, k), vec![[0.0; 4]; groups * k]);
+        for (i, (predicted, target)) in predicted.iter().zip(targets).enumerate() {
+            let (t, error) = (target - means[i % k], target - predicted);
+            let sums = &mut sums[group[i / k] * k + i % k];
+            sums.iter_mut().zip([1.0, t, t * t, error * error]).for_each(|(sum, x)| *sum += x);
         }
-        held += pieces.iter().filter(|&&piece| piece == distinct[i]).count();
-        chosen.push(distinct[i]);
+        Self { targets: k, sums }
     }
-    (0..pieces.len()).partition(|&i| !chosen.contains(&pieces[i]))
+
+    /// Mean over the targets of 1 − Σ (t − predicted)² / Σ (t − mean)² over the samples of `groups`, each counted as often as it is
+    /// named. Targets that do not vary there are left out; not a number where none varies.
+    pub fn r_squared(&self, groups: &[usize]) -> f64 {
+        let of = |j: usize| {
+            let mut all = [0.0; 4];
+            for group in groups {
+                let sums = &self.sums[group * self.targets + j];
+                all.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
+            }
+            let [n, t, squares, errors] = all;
+            let total = squares - t * t / n;
+            // What rounding leaves of a constant is no variance.
+            (total > 1e-12 * squares).then(|| 1.0 - errors / total)
+        };
+        let found: Vec<f64> = (0..self.targets).filter_map(of).collect();
+        found.iter().sum::<f64>() / found.len() as f64
+    }
+}
+
+/// Predictions [n, k] of `targets` [n, k] from `features` [n, d], each sample's by a [`Ridge`] that was fitted without its fold.
+pub fn predict_held_out(features: &[f64], targets: &[f64], folds: &[usize], alpha: f64) -> Result<Vec<f64>> {
+    let n = folds.len();
+    let (d, k) = (features.len() / n.max(1), targets.len() / n.max(1));
+    let mut predicted = vec![0.0; n * k];
+    for fold in 0..folds.iter().max().map_or(0, |last| last + 1) {
+        let (held, kept): (Vec<usize>, Vec<usize>) = (0..n).partition(|&i| folds[i] == fold);
+        let rows = |values: &[f64], width: usize, rows: &[usize]| -> Vec<f64> {
+            rows.iter().flat_map(|i| &values[i * width..][..width]).copied().collect()
+        };
+        let ridge = Ridge::fit(&rows(features, d, &kept), &rows(targets, k, &kept), kept.len(), alpha)?;
+        let found = ridge.predict(&rows(features, d, &held));
+        for (i, row) in held.into_iter().zip(found.chunks_exact(k.max(1))) {
+            predicted[i * k..][..k].copy_from_slice(row);
+        }
+    }
+    Ok(predicted)
+}
+
+/// The fold of each sample such that no piece is in two: pieces in an order drawn by `seed` go, each, to the fold that holds the
+/// fewest samples so far. No fold is empty where there are as many pieces.
+pub fn folds_by_piece(pieces: &[u32], folds: usize, seed: u64) -> Vec<usize> {
+    let mut size: BTreeMap<u32, usize> = BTreeMap::new();
+    pieces.iter().for_each(|&piece| *size.entry(piece).or_default() += 1);
+    let distinct: Vec<(u32, usize)> = size.into_iter().collect();
+    let (mut held, mut of) = (vec![0; folds.max(1)], BTreeMap::new());
+    for i in Philox::new(seed, site("eval.probe")).stream(0).permutation(distinct.len()) {
+        let (piece, samples) = distinct[i];
+        let fold = (0..held.len()).min_by_key(|&fold| held[fold]).unwrap_or(0);
+        held[fold] += samples;
+        of.insert(piece, fold);
+    }
+    pieces.iter().map(|piece| of[piece]).collect()
 }
 
 fn column_means(values: &[f64], columns: usize) -> Vec<f64> {
@@ -120,15 +177,19 @@ fn cholesky_solve(a: &mut [f64], b: &mut [f64], d: usize, k: usize) -> Result<()
             }
         }
     }
-    for c in 0..k {
-        for i in 0..d {
-            let known: f64 = (0..i).map(|j| a[i * d + j] * b[j * k + c]).sum();
-            b[i * k + c] = (b[i * k + c] - known) / a[i * d + i];
-        }
-        for i in (0..d).rev() {
-            let known: f64 = (i + 1..d).map(|j| a[j * d + i] * b[j * k + c]).sum();
-            b[i * k + c] = (b[i * k + c] - known) / a[i * d + i];
-        }
+    // Row by row of B: neighbours in memory, however many targets there are.
+    let eliminate = |row: &mut [f64], other: &[f64], factor: f64| {
+        row.iter_mut().zip(other).for_each(|(x, other)| *x -= factor * other);
+    };
+    for i in 0..d {
+        let (solved, rest) = b.split_at_mut(i * k);
+        (0..i).for_each(|j| eliminate(&mut rest[..k], &solved[j * k..][..k], a[i * d + j]));
+        rest[..k].iter_mut().for_each(|x| *x /= a[i * d + i]);
+    }
+    for i in (0..d).rev() {
+        let (row, solved) = b[i * k..].split_at_mut(k);
+        (i + 1..d).for_each(|j| eliminate(row, &solved[(j - i - 1) * k..][..k], a[j * d + i]));
+        row.iter_mut().for_each(|x| *x /= a[i * d + i]);
     }
     Ok(())
 }
@@ -168,13 +229,36 @@ mod tests {
     }
 
     #[test]
-    fn no_piece_is_on_both_sides() {
+    fn no_piece_is_in_two_folds_and_all_are_about_equal() {
         let pieces: Vec<u32> = (0..500).map(|i| i / 37 * 3).collect();
-        let (fit, test) = split_by_piece(&pieces, 0.2, 42);
-        assert!(fit.len() + test.len() == 500 && (100..=137).contains(&test.len()), "{}", test.len());
-        assert!(fit.iter().all(|&i| test.iter().all(|&j| pieces[i] != pieces[j])));
-        assert_eq!((fit.clone(), test.clone()), split_by_piece(&pieces, 0.2, 42));
-        let (fit, test) = split_by_piece(&[4, 4, 9], 0.9, 1);
-        assert!(!fit.is_empty() && !test.is_empty());
+        let folds = folds_by_piece(&pieces, 5, 42);
+        let size = |fold: usize| folds.iter().filter(|&&f| f == fold).count();
+        assert!((0..5).all(|fold| (74..=148).contains(&size(fold))), "{:?}", (0..5).map(size).collect::<Vec<_>>());
+        assert!((0..500).all(|i| (0..500).all(|j| pieces[i] != pieces[j] || folds[i] == folds[j])));
+        assert_ne!(folds, folds_by_piece(&pieces, 5, 43));
+        let mut few = folds_by_piece(&[4, 4, 9], 2, 1);
+        few.dedup();
+        assert_eq!(few.len(), 2, "neither fold is empty");
+    }
+
+    #[test]
+    fn held_out_predictions_explain_what_carries_over() {
+        let mut stream = Philox::new(5, 1).stream(0);
+        let (n, d) = (300, 4);
+        let x: Vec<f64> = (0..n * d).map(|_| stream.normal()).collect();
+        // One target follows from the features, one is noise, one never changes.
+        let t: Vec<f64> = x.chunks_exact(d).flat_map(|x| [x[0] - 2.0 * x[3] + 7.0, stream.normal(), 3.0]).collect();
+        let folds: Vec<usize> = (0..n).map(|i| i / 60).collect();
+        let predicted = predict_held_out(&x, &t, &folds, 1.0).unwrap();
+        let column = |values: &[f64], j: usize| values.iter().skip(j).step_by(3).copied().collect::<Vec<f64>>();
+        let of =
+            |j: usize| Explained::new(&column(&predicted, j), &column(&t, j), 1, &folds).r_squared(&[0, 1, 2, 3, 4]);
+        assert!(of(0) > 0.999 && of(1).abs() < 0.1 && of(2).is_nan(), "{} {} {}", of(0), of(1), of(2));
+        let both = Explained::new(&predicted, &t, 3, &folds);
+        assert!((both.r_squared(&[0, 1, 2, 3, 4]) - (of(0) + of(1)) / 2.0).abs() < 1e-12);
+        // On a choice of groups it is the plain R² of their samples.
+        let plain = r_squared(&column(&predicted, 0)[60..120], &column(&t, 0)[60..120], 1)[0];
+        let chosen = Explained::new(&column(&predicted, 0), &column(&t, 0), 1, &folds).r_squared(&[1, 1]);
+        assert!((plain - chosen).abs() < 1e-9, "{plain} {chosen}");
     }
 }

@@ -37,14 +37,25 @@ impl Dissimilarities {
 
     /// The same samples in another order: row i of the result is row `order[i]`. With a random order, what remains is chance.
     pub fn reordered(&self, order: &[usize]) -> Self {
-        let n = self.n;
-        let at = |i: usize, j: usize| {
-            let (i, j) = (i.min(j), i.max(j));
-            self.ranks[i * (2 * n - i - 1) / 2 + j - i - 1]
-        };
-        let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
-        Self { n, ranks: pairs.map(|(i, j)| at(order[i], order[j])).collect() }
+        Self { n: self.n, ranks: within(&self.ranks, self.n, order) }
     }
+
+    /// Dissimilarities of the samples `chosen` alone, ranked anew.
+    pub fn subset(&self, chosen: &[usize]) -> Self {
+        Self { n: chosen.len(), ranks: ranks(&within(&self.ranks, self.n, chosen)) }
+    }
+}
+
+/// The ranks of the pairs within a choice of the samples.
+fn within(ranks: &[f64], n: usize, chosen: &[usize]) -> Vec<f64> {
+    let pairs = (0..chosen.len()).flat_map(|i| (i + 1..chosen.len()).map(move |j| (chosen[i], chosen[j])));
+    pairs.map(|(i, j)| ranks[place(n, i, j)]).collect()
+}
+
+/// Where the pair of samples i and j stands.
+fn place(n: usize, i: usize, j: usize) -> usize {
+    let (i, j) = (i.min(j), i.max(j));
+    i * (2 * n - i - 1) / 2 + j - i - 1
 }
 
 /// Spearman's rank correlation of the two; 0 where all dissimilarities of one are equal.
@@ -120,6 +131,8 @@ mod tests {
         let wrong = reordered.ranks.iter().zip(&direct.ranks).filter(|(a, b)| (*a - *b).abs() > 1.0).count();
         assert_eq!(wrong, 0);
         assert!(rsa(&plain, &reordered).unwrap().abs() < 0.2);
+        let of_rows = Dissimilarities::cosine(&Tensor::from_slice(&[9, shape[1]], &moved[..9 * shape[1]])).unwrap();
+        assert_eq!(plain.subset(&order[..9]).ranks, of_rows.ranks);
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl Study {
             self.model.embed_midi(&cx, &notes)?;
             let probes = cx.finish().probes;
             for (side, layers) in ["audio", "midi"].into_iter().zip(&mut found) {
-                for (i, value) in (0..).map_while(|i| Some((i, probes.get(&format!("{side}.{i}.mean"))?))) {
+                for (i, value) in (0..).map_while(|i| Some((i, probes.get(&format!("{side}.layers.{i}.mean"))?))) {
                     if layers.len() == i {
                         let dim = value.shape()[1];
                         layers.push(Layer { name: format!("{side}.{i}"), dim, values: Vec::new() });

@@ -13,23 +13,28 @@
 //!
 //! Each test is a file here, and a line in [`ALL`].
 
+mod alignment;
 mod attention;
 pub mod bands;
 pub mod battery;
 pub mod cache;
 pub mod causal;
 pub mod claims;
+mod clips;
 pub mod controls;
 pub mod figure;
 pub mod findings;
 mod invariance;
 mod judge;
+mod maps;
 pub mod paper;
 mod perturbation;
+mod probes;
 pub mod replication;
 pub mod report;
 pub mod scoreboard;
 pub mod siblings;
+mod space;
 pub mod subject;
 pub mod test;
 mod text;
@@ -41,9 +46,12 @@ use test::Test;
 pub static ALL: &[&dyn Test] = &[
     &causal::Causal,
     &controls::Controls,
+    &probes::Probes,
     &transposition::Transposition,
+    &alignment::Alignment,
     &bands::Bands,
     &invariance::Invariance,
+    &maps::Maps,
     &scoreboard::Scoreboard,
     &attention::AttentionMaps,
     &replication::Replication,

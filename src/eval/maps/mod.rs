@@ -14,6 +14,7 @@ pub mod trust;
 pub mod tsne;
 pub mod umap;
 
+use crate::device::simd::vectorised;
 use crate::error::{Error, Result};
 
 /// Points in rows.
@@ -55,6 +56,29 @@ impl<'a> Points<'a> {
     fn row(&self, i: usize) -> &'a [f32] {
         &self.values[i * self.dim..][..self.dim]
     }
+
+    /// Squared Euclidean distances of point i to all.
+    fn squared_from(&self, i: usize) -> Vec<f64> {
+        let own = self.row(i);
+        vectorised!(|| self.values.chunks_exact(self.dim).map(|row| squared_distance(own, row)).collect())
+    }
+}
+
+/// Sums that run side by side: as many as fit a wide register, and the same on every machine.
+const LANES: usize = 8;
+
+#[inline(always)]
+fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+    let square = |a: f32, b: f32| (f64::from(a) - f64::from(b)).powi(2);
+    let mut sums = [0.0; LANES];
+    let ((wide_a, rest_a), (wide_b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in wide_a.iter().zip(wide_b) {
+        for lane in 0..LANES {
+            sums[lane] += square(a[lane], b[lane]);
+        }
+    }
+    let rest: f64 = rest_a.iter().zip(rest_b).map(|(&a, &b)| square(a, b)).sum();
+    sums.iter().sum::<f64>() + rest
 }
 
 /// Squared distance of two places.

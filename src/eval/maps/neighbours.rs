@@ -20,9 +20,8 @@ impl Neighbours {
         let n = points.len();
         let k = k.min(n - 1);
         let nearest = |i: usize| {
-            let own = points.row(i);
-            let mut others: Vec<(f64, u32)> =
-                (0..n).filter(|&j| j != i).map(|j| (squared(own, points.row(j)), j as u32)).collect();
+            let mut others: Vec<(f64, u32)> = points.squared_from(i).into_iter().zip(0..).collect();
+            others.remove(i);
             let order = |a: &(f64, u32), b: &(f64, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
             if k < others.len() {
                 others.select_nth_unstable_by(k, order);
@@ -45,8 +44,4 @@ impl Neighbours {
         let range = i * self.k..(i + 1) * self.k;
         (&self.index[range.clone()], &self.distance[range])
     }
-}
-
-fn squared(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(&x, &y)| (f64::from(x) - f64::from(y)).powi(2)).sum()
 }

@@ -8,7 +8,9 @@ use rayon::prelude::*;
 
 use super::neighbours::Neighbours;
 use super::plane::principal;
-use super::{Place, Points, squared};
+use super::{LANES, Place, Points, squared};
+use crate::device::simd::vectorised;
+use crate::progress::Progress;
 
 /// How t-SNE proceeds; the defaults are scikit-learn's.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +49,7 @@ pub fn tsne(points: Points, how: &Tsne) -> (Vec<Place>, f64) {
     let mut y = principal(points, START);
     let (mut velocity, mut gains) = (vec![[0.0f64; 2]; n], vec![[1.0f64; 2]; n]);
     let rate = (n as f64 / how.exaggeration / 4.0).max(50.0);
+    let progress = Progress::new("t-SNE", how.steps as u64, "steps");
     for step in 0..how.steps {
         let early = step < how.early;
         let exaggeration = if early { how.exaggeration } else { 1.0 };
@@ -60,6 +63,7 @@ pub fn tsne(points: Points, how: &Tsne) -> (Vec<Place>, f64) {
                 y[i][axis] += *v;
             }
         }
+        progress.advance(1);
     }
     let kl = divergence(&joint, &y);
     (y, kl)
@@ -118,28 +122,51 @@ fn conditional(distance: &[f64], entropy: f64) -> Vec<f64> {
     p
 }
 
-/// Unnormalised attraction and repulsion on every point, and Σ w.
+/// ∂KL/∂y_i with P exaggerated. Attraction is over neighbours, repulsion over all points.
 fn gradient(joint: &Joint, y: &[Place], exaggeration: f64) -> Vec<Place> {
+    let axes = [0, 1].map(|axis| y.iter().map(|place| place[axis]).collect::<Vec<f64>>());
     let forces = |i: usize| {
         let own = y[i];
-        let (mut attract, mut repel, mut sum) = ([0.0; 2], [0.0; 2], -1.0);
-        for &other in y {
-            let w = 1.0 / (1.0 + squared(own, other));
-            sum += w;
-            repel[0] += w * w * (own[0] - other[0]);
-            repel[1] += w * w * (own[1] - other[1]);
-        }
+        let mut attract = [0.0; 2];
         for &(j, p) in &joint[i] {
             let other = y[j as usize];
             let pull = exaggeration * p / (1.0 + squared(own, other));
             attract[0] += pull * (own[0] - other[0]);
             attract[1] += pull * (own[1] - other[1]);
         }
-        (attract, repel, sum)
+        (attract, repulsion(own, &axes))
     };
-    let forces: Vec<(Place, Place, f64)> = (0..y.len()).into_par_iter().map(forces).collect();
-    let z: f64 = forces.iter().map(|f| f.2).sum();
-    forces.iter().map(|(a, r, _)| [4.0 * (a[0] - r[0] / z), 4.0 * (a[1] - r[1] / z)]).collect()
+    let forces: Vec<(Place, [f64; 3])> = (0..y.len()).into_par_iter().map(forces).collect();
+    // Each point has met itself, at w = 1.
+    let z: f64 = forces.iter().map(|(_, [w, ..])| w - 1.0).sum();
+    forces.iter().map(|(a, [_, x, y])| [4.0 * (a[0] - x / z), 4.0 * (a[1] - y / z)]).collect()
+}
+
+/// Σ w, Σ w²·Δx and Σ w²·Δy of a point with all points at `axes`, itself included.
+fn repulsion(own: Place, [xs, ys]: &[Vec<f64>; 2]) -> [f64; 3] {
+    vectorised!(|| {
+        let mut sums = [[0.0; LANES]; 3];
+        let ((wide_x, rest_x), (wide_y, rest_y)) = (xs.as_chunks::<LANES>(), ys.as_chunks::<LANES>());
+        for (x, y) in wide_x.iter().zip(wide_y) {
+            for lane in 0..LANES {
+                let of = term(own, x[lane], y[lane]);
+                (0..3).for_each(|k| sums[k][lane] += of[k]);
+            }
+        }
+        let mut all = sums.map(|lanes| lanes.iter().sum::<f64>());
+        for (&x, &y) in rest_x.iter().zip(rest_y) {
+            let of = term(own, x, y);
+            (0..3).for_each(|k| all[k] += of[k]);
+        }
+        all
+    })
+}
+
+#[inline(always)]
+fn term(own: Place, x: f64, y: f64) -> [f64; 3] {
+    let (x, y) = (own[0] - x, own[1] - y);
+    let w = 1.0 / (1.0 + x * x + y * y);
+    [w, w * w * x, w * w * y]
 }
 
 /// KL(P‖Q) in nats.

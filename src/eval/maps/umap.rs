@@ -7,6 +7,7 @@
 use super::neighbours::Neighbours;
 use super::plane::principal;
 use super::{Place, Points, squared};
+use crate::progress::Progress;
 use crate::random::{Philox, Stream, site};
 
 /// How UMAP proceeds; the defaults are umap-learn's for fewer than 10,000 points.
@@ -124,6 +125,7 @@ fn layout(y: &mut [Place], edges: &[Edge], how: &Umap, stream: &mut Stream) {
         pulls.push(Pull { head: edge.j as usize, tail: edge.i as usize, every, next: every });
     }
     pulls.sort_by_key(|p| (p.head, p.tail));
+    let progress = Progress::new("UMAP", how.epochs as u64, "passes");
     for epoch in 0..how.epochs {
         let rate = 1.0 - epoch as f64 / how.epochs as f64;
         for pull in &mut pulls {
@@ -153,6 +155,7 @@ fn layout(y: &mut [Place], edges: &[Edge], how: &Umap, stream: &mut Stream) {
                 (0..2).for_each(|axis| y[pull.head][axis] += step[axis]);
             }
         }
+        progress.advance(1);
     }
 }
 
