@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::io::write_atomic;
 use crate::progress::say;
 use crate::sweep::grid::{Point, expand, resolved};
+use crate::sweep::jobs::Jobs;
 use crate::sweep::local;
 use crate::sweep::state::Sweep;
 use crate::validate::battery::chosen;
@@ -41,7 +42,7 @@ keys! {
         /// Train and ask what is missing.
         run: bool = false;
         /// Runs that are trained at a time.
-        jobs: usize [1..=1024] = 1;
+        jobs: Jobs [1..=1024] = Jobs::Count(1);
         /// Evaluations and tests on this split count.
         split: Split = Split::Test;
         /// Folder for reproduction.json and reproduction.md.

@@ -22,6 +22,9 @@ const PRINT_AVERAGED: usize = 2;
 /// Largest side of a figure, in logical pixels.
 const MAX_SIDE: usize = 8192;
 
+/// A place on the sheet: x and y in logical pixels.
+pub type Point = (f64, f64);
+
 /// Text and axes.
 pub const INK: RGBColor = RGBColor(38, 43, 54);
 /// Secondary text: units, ticks, notes.
@@ -127,7 +130,7 @@ impl Canvas {
     }
 
     /// Lines of their own between pairs of points: many of them take little room in an SVG.
-    pub fn segments(&mut self, ends: &[((f64, f64), (f64, f64))], width: f64, color: impl Color + Copy) -> Result<()> {
+    pub fn segments(&mut self, ends: &[(Point, Point)], width: f64, color: impl Color + Copy) -> Result<()> {
         if let Some(svg) = &mut self.svg {
             svg.segments(ends, width, color.to_rgba());
             return Ok(());

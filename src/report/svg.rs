@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use plotters::prelude::RGBAColor;
 
-use super::canvas::{Align, write_png};
+use super::canvas::{Align, Point, write_png};
 
 /// The canvas measures with Ubuntu; where a reader has none, these are about as wide.
 const FONTS: &str = "Ubuntu, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif";
@@ -32,7 +32,7 @@ impl Svg {
     }
 
     /// Lines of their own as one path; a line without length is a dot.
-    pub(super) fn segments(&mut self, ends: &[((f64, f64), (f64, f64))], width: f64, color: RGBAColor) {
+    pub(super) fn segments(&mut self, ends: &[(Point, Point)], width: f64, color: RGBAColor) {
         // A tenth of a pixel is enough where there are so many, and steps are shorter than places.
         let tenth = |x: f64| number((x * 10.0).round() / 10.0);
         let step = |from: f64, to: f64| number((to * 10.0).round() / 10.0 - (from * 10.0).round() / 10.0);

@@ -28,6 +28,7 @@ const PAPER_SHIFT: [f64; 4] = [0.682, 0.766, 0.750, 0.762];
 const PAPER_FACTORS: [[f64; 4]; 4] = [[0.052, 0.088, 0.068, 0.064], NONE, NONE, [0.184, 0.128, 0.124, 0.116]];
 const PAPER_OCTAVES: [[f64; 4]; 2] = [[0.120, 0.160, 0.174, 0.170], [0.100, 0.138, 0.160, 0.158]];
 /// S of [`ARMS`] by decibels, as far as the text of section 5.6 gives it: S unchanged less 0.4 and 29 points at 20 dB.
+#[allow(clippy::approx_constant, reason = "0.318 is a measured share, not 1/π")]
 const PAPER_NOISE: [(f64, [f64; 4]); 2] =
     [(20.0, [0.730, 0.548, f64::NAN, f64::NAN]), (5.0, [0.178, 0.250, 0.318, 0.330])];
 

@@ -14,6 +14,9 @@ use crate::report::table::runs::Run;
 use crate::validate::findings::{Findings, Judgement, Unit, Verdict};
 use crate::validate::judge;
 
+/// Keys with their values.
+type Setting = Vec<(String, String)>;
+
 /// The seed whose checkpoint the paper's tests are asked of; where it lacks, the first.
 const SEED: u64 = 42;
 /// Epochs of the paper's screening.
@@ -62,7 +65,7 @@ impl<'a> Case<'a> {
             let own = |key: &str| claim.length == Length::Long && among(OWN, key);
             settings(&group.runs[0].config).into_iter().filter(|(key, _)| !own(key)).collect()
         };
-        let mut ways: Vec<(Vec<(String, String)>, Vec<&Group>)> = Vec::new();
+        let mut ways: Vec<(Setting, Vec<&Group>)> = Vec::new();
         for group in candidates {
             let way = alike(group);
             match ways.iter_mut().find(|(other, _)| *other == way) {
