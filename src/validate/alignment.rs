@@ -227,7 +227,6 @@ fn figure(found: &Found, &(name, id, title, of): &Measure) -> Figure {
     let (audio, all) = (found.audio, found.layers());
     let names: Vec<String> =
         (0..audio).map(|i| format!("A{i}")).chain((0..found.midi).map(|j| format!("M{j}"))).collect();
-    let block = |label: &str, from, to| Block { label: label.into(), from, to };
     let picture = Picture::Matrix {
         x_axis: "layer".into(),
         y_axis: "layer".into(),
@@ -237,7 +236,7 @@ fn figure(found: &Found, &(name, id, title, of): &Measure) -> Figure {
         columns: names,
         values: found.matrix.iter().map(of).collect(),
         range: (0.0, 1.0),
-        blocks: vec![block("audio × MIDI", (0, audio), (audio, all)), block("", (audio, 0), (all, audio))],
+        blocks: vec![Block { label: "audio × MIDI".into(), from: (0, audio), to: (audio, all) }],
     };
     let caption = format!(
         "Each layer of the audio (A) and the MIDI encoder (M) with each: means over the rows of a layer. Framed: between the encoders, {:.3} on average; shuffled pairs have {:.3}.",
