@@ -3,7 +3,7 @@
 //!
 //! | what | file |
 //! |---|---|
-//! | what a test is | [`test`] |
+//! | what a test is | [`test`](mod@test) |
 //! | what it asks about | [`subject`] |
 //! | what it finds | [`findings`], [`figure`] |
 //! | where that is kept | [`cache`] |

@@ -3,15 +3,15 @@
 //!
 //! | what | file |
 //! |---|---|
-//! | tests, tables and figures of several runs laid together | [`aligned`] |
-//! | the same for a terminal | [`beside`] |
-//! | the page around them: head, facts, contents | [`frame`] |
-//! | tables, as HTML and CSV | [`table`] |
-//! | figures, as HTML and files | [`plate`] |
-//! | what the paper claims | [`claims`] |
-//! | the paper's figure 8 | [`dashboard`] |
-//! | maps that sound | [`map`] |
-//! | what a reader must know first | [`warnings`] |
+//! | tests, tables and figures of several runs laid together | `aligned` |
+//! | the same for a terminal | `beside` |
+//! | the page around them: head, facts, contents | `frame` |
+//! | tables, as HTML and CSV | `table` |
+//! | figures, as HTML and files | `plate` |
+//! | what the paper claims | `claims` |
+//! | the paper's figure 8 | `dashboard` |
+//! | maps that sound | `map` |
+//! | what a reader must know first | `warnings` |
 
 mod aligned;
 mod beside;
