@@ -2,7 +2,7 @@
 //!
 //! [`submit`] gives SLURM the cells that are due and is done; [`refresh`] learns later how they fare. A job trains its cell in the
 //! same folder a local sweep would use, so that cells can be left by one launcher and taken on by the other. A job that is told that
-//! its time ends or that it has to make way saves and goes back to the queue (`script`).
+//! its time ends or that it has to make way saves and goes back to the queue (`task.sh`).
 
 mod ask;
 mod fate;
