@@ -70,7 +70,10 @@ fn a_run_is_questioned_once_and_reported() {
 
     let report = folder.join("runs/d4-a4r-1/report");
     let page = fs::read_to_string(report.join("index.html")).unwrap();
-    assert!(page.contains("d4-a4r") && !page.contains("http://") && page.len() < 5 << 20);
+    // Namespaces are names, and nothing is loaded from them.
+    let addresses = page.replace("http://www.w3.org/", "");
+    assert!(page.contains("d4-a4r") && !addresses.contains("http://") && !addresses.contains("https://"));
+    assert!(page.len() < 5 << 20, "{} bytes", page.len());
     for file in ["tables/causal.csv", "figures/transposition.svg", "figures/transposition.png", "validation/01.json"] {
         assert!(report.join(file).is_file(), "{file}");
     }
@@ -109,6 +112,7 @@ fn what_cannot_be_questioned_is_refused() {
     let tensors: Vec<NamedTensor> =
         kept.map(|(name, tensor)| NamedTensor { name, shape: &tensor.shape, data: &tensor.data }).collect();
     let metadata: BTreeMap<String, String> = file.metadata.clone().into_iter().collect();
+    fs::remove_file(&model).unwrap();
     tensor_file::write(&model, &tensors, &metadata).unwrap();
     ask("runs/a4r-1", &[], 3, &["model.safetensors", "audio.inj.inp.weight"]);
 }
