@@ -16,6 +16,7 @@ use crate::progress::say;
 use crate::report::page;
 use crate::train::study::Study;
 use crate::validate::battery::{self, Asked, Outcome};
+use crate::validate::figure::Clip;
 use crate::validate::report;
 use crate::validate::subject::{Sizes, Subject};
 
@@ -30,6 +31,8 @@ keys! {
         pairs: usize [4..=100_000] = 500;
         /// Pairs in maps of the embedding space (test 10).
         map_pairs: usize [10..=20_000] = 2000;
+        /// The page holds notes and sounds of the maps' pairs; false: neither, for data whose licence forbids to pass them on.
+        clips: bool = true;
     }
 }
 
@@ -68,7 +71,10 @@ pub fn run(args: &Args) -> Result<()> {
         let (subject, asked) = asking.ask(&run, &tests)?;
         let head = format!("{}: {} on the {} split", run.display(), subject.arm(), subject.split);
         let answer = Answer { head, run: run.clone(), tests: asked.iter().map(found).collect(), text: text(&asked) };
-        let report = report::of(&subject, asked, |test| command(&run, test, &asking.own, &asking.adjusted))?;
+        let mut report = report::of(&subject, asked, |test| command(&run, test, &asking.own, &asking.adjusted))?;
+        if let Some(clips) = report.clips.as_mut().filter(|_| !keys.clips) {
+            clips.clips.iter_mut().for_each(Clip::silence);
+        }
         let folder = run.join(report::FOLDER);
         page::write(&folder, &[report])?;
         say(&format!("report: {}", folder.join(page::PAGE).display()));

@@ -150,6 +150,14 @@ pub struct Clip {
     pub sound: String,
 }
 
+impl Clip {
+    /// Forgets what is played and heard, and keeps what it is of.
+    pub fn silence(&mut self) {
+        self.notes.clear();
+        self.sound.clear();
+    }
+}
+
 /// Shares of a distribution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shares {
