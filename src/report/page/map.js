@@ -135,11 +135,12 @@
       const pair = hovered >= 0 ? hovered : selected, clip = clipOf(pair);
       const cosine = (run.cosines[map.clips[pair]] / 1000).toFixed(3).replace("-", "−");
       const notes = notesOf(clip);
-      const text = `Pair ${pair + 1} of ${map.clips.length}: ${data.pieces[clip.p] || "a piece without a title"}, from ${clock(clip.s)}, cosine ${cosine}, ${notes.length} notes`
-        + (clip.a ? "." : "; the recording is left out for its size.");
+      const text = `Pair ${pair + 1} of ${map.clips.length}: ${data.pieces[clip.p] || "a piece without a title"}, from ${clock(clip.s)}, cosine ${cosine}`
+        + (notes.length ? `, ${notes.length} notes` + (clip.a ? "." : "; the recording is left out for its size.") : "; notes and recording are left out.");
       if (about.textContent !== text) about.textContent = text;
       if (shown !== pair) drawRoll(notes);
       shown = pair;
+      button("midi").disabled = !notesOf(clipOf(selected)).length;
       button("audio").disabled = !data.clips[run.clips[map.clips[selected]]].a;
       plane.setAttribute("aria-label", `Map of pairs of recordings and their MIDI. ${text}`);
     }
@@ -191,8 +192,8 @@
       redraw();
     }
 
-    const playAudio = () => sound.recording(clipOf(selected).a);
-    const playMidi = () => sound.midi(notesOf(clipOf(selected)));
+    const playAudio = () => clipOf(selected).a && sound.recording(clipOf(selected).a);
+    const playMidi = () => notesOf(clipOf(selected)).length && sound.midi(notesOf(clipOf(selected)));
     const keys = {
       ArrowLeft: () => neighbour(-1, 0), ArrowRight: () => neighbour(1, 0), ArrowUp: () => neighbour(0, -1), ArrowDown: () => neighbour(0, 1),
       Home: () => select(0), End: () => select(-1), Enter: playAudio, m: playMidi, M: playMidi, Escape: sound.stop,
