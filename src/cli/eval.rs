@@ -9,7 +9,7 @@ use super::output::{print, print_json};
 use super::{Settings, device, use_threads};
 use crate::config::{CONFIG_FILE, Config, Source, among};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::eval::baselines::Baseline;
 use crate::eval::canonical::{self, Canonical};
 use crate::eval::condition::Condition;
@@ -125,13 +125,9 @@ pub(super) fn report(
 fn evaluate(run: &Path, config: Config, device: &Device, conditions: &[Condition]) -> Result<Under> {
     let (protocol, split) = (config.protocol(), config.eval.split);
     let study = Study::open(run, config, device)?;
+    study.segments_to_tell_apart(run, split)?;
     let under = |&condition: &Condition| -> Result<(Condition, Canonical)> {
         let embedded = study.embed_under(split, condition)?;
-        if embedded.items.len() < 2 {
-            let found = format!("{} in the {split} split", embedded.items.len());
-            let error = Error::input(run, "data", "two segments or more to tell apart", found);
-            return Err(error.hint("eval.split=… names another"));
-        }
         let baselines = Baseline::both(study.assembler.dataset(), &embedded.segments, &condition);
         let (name, pairs) = (&study.arm.name, embedded.embeddings());
         Ok((condition, canonical::evaluate(name, pairs, &embedded.items, &baselines, &protocol)?))

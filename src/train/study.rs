@@ -103,9 +103,23 @@ impl Study {
         Ok(study)
     }
 
+    /// The segments of a split, by performance and start.
+    ///
+    /// # Errors
+    /// Where there are fewer than two; `run` is named as the place to mend that.
+    pub fn segments_to_tell_apart(&self, run: &Path, split: Split) -> Result<Vec<Segment>> {
+        let segments = self.assembler.dataset().segments(split, None);
+        if segments.len() < 2 {
+            let found = format!("{} in the {split} split", segments.len());
+            let error = Error::input(run, "data", "two segments or more to tell apart", found);
+            return Err(error.hint("eval.split=… names another"));
+        }
+        Ok(segments)
+    }
+
     /// Embeds every segment of a split, in evaluation mode. Empty where the split is.
     pub fn embed(&self, split: Split) -> Result<Embedded> {
-        self.embed_through(split, Arc::new(Condition::Clean), [true; 2])
+        self.embed_under(split, Condition::Clean)
     }
 
     /// As [`Study::embed`], of segments changed as `condition` says.
@@ -121,40 +135,30 @@ impl Study {
     /// As [`Study::embed_through`], of these segments.
     pub fn embed_segments(&self, segments: Vec<Segment>, view: Arc<dyn View>, sides: [bool; 2]) -> Result<Embedded> {
         let assembler = self.assembler.through(view);
-        let dataset = assembler.dataset();
-        let items = segments.iter().map(|segment| Item::of(dataset, segment)).collect();
-        let progress = Progress::new("embedding", segments.len() as u64, "segments");
+        let items = segments.iter().map(|segment| Item::of(assembler.dataset(), segment)).collect();
         let mut embedded = [Vec::new(), Vec::new()];
-        for batch in segments.chunks(EMBED_BATCH) {
-            let tape = Tape::inference();
-            let cx = Context::new(&tape, &self.parameters, Mode::Eval);
-            let batch = assembler.batch(batch.to_vec(), Turn::Evaluation);
-            let (recordings, notes) = self.placed(&batch)?;
+        self.pass("embedding", &assembler, &segments, |cx, _, recordings, notes| {
             if sides[Side::Audio as usize] {
-                let audio = self.model.embed_audio(&cx, &recordings)?;
+                let audio = self.model.embed_audio(&cx, recordings)?;
                 embedded[0].extend_from_slice(audio.value().to_host()?.as_slice::<f32>());
             }
             if sides[Side::Midi as usize] {
-                let midi = self.model.embed_midi(&cx, &notes)?;
+                let midi = self.model.embed_midi(&cx, notes)?;
                 embedded[1].extend_from_slice(midi.value().to_host()?.as_slice::<f32>());
             }
-            progress.advance(batch.segments.len() as u64);
-        }
+            Ok(())
+        })?;
         let [audio, midi] = embedded;
         Ok(Embedded { segments, items, dim: self.config.model.head.out, audio, midi })
     }
 
     /// What the layers of both encoders (audio, MIDI) hold of `segments`: means over the rows of each after every block, in order.
     pub fn activations(&self, segments: &[Segment]) -> Result<[Vec<Layer>; 2]> {
-        let progress = Progress::new("layers", segments.len() as u64, "segments");
         let mut found = [Vec::new(), Vec::new()];
-        for batch in segments.chunks(EMBED_BATCH) {
-            let tape = Tape::inference();
-            let cx = Context::new(&tape, &self.parameters, Mode::Eval).probing();
-            let batch = self.assembler.batch(batch.to_vec(), Turn::Evaluation);
-            let (recordings, notes) = self.placed(&batch)?;
-            self.model.embed_audio(&cx, &recordings)?;
-            self.model.embed_midi(&cx, &notes)?;
+        self.pass("layers", &self.assembler, segments, |cx, _, recordings, notes| {
+            let cx = cx.probing();
+            self.model.embed_audio(&cx, recordings)?;
+            self.model.embed_midi(&cx, notes)?;
             let probes = cx.finish().probes;
             for (side, layers) in ["audio", "midi"].into_iter().zip(&mut found) {
                 for (i, value) in (0..).map_while(|i| Some((i, probes.get(&format!("{side}.layers.{i}.mean"))?))) {
@@ -165,8 +169,8 @@ impl Study {
                     layers[i].values.extend_from_slice(value.to_host()?.as_slice::<f32>());
                 }
             }
-            progress.advance(batch.segments.len() as u64);
-        }
+            Ok(())
+        })?;
         Ok(found)
     }
 
@@ -180,32 +184,42 @@ impl Study {
         segments: &[Segment],
         look: impl Fn(&Segment, &[f32], &[f32]) -> T + Sync,
     ) -> Result<Vec<T>> {
-        let progress = Progress::new("attention", segments.len() as u64, "segments");
         let mut seen = Vec::new();
-        for batch in segments.chunks(EMBED_BATCH) {
-            let tape = Tape::inference();
-            let cx = Context::new(&tape, &self.parameters, Mode::Eval).probing();
-            let batch = self.assembler.batch(batch.to_vec(), Turn::Evaluation);
-            let (recordings, _) = self.placed(&batch)?;
-            self.model.embed_audio(&cx, &recordings)?;
+        self.pass("attention", &self.assembler, segments, |cx, batch, recordings, _| {
+            let cx = cx.probing();
+            self.model.embed_audio(&cx, recordings)?;
             let probes = cx.finish().probes;
             let [queries, keys] = ["audio.inj.q", "audio.inj.k"].map(|name| {
                 let missing = || Error::op("attention", "arm", "reverse cross-attention of audio", &*self.arm.name);
                 probes.get(name).ok_or_else(missing)?.to_host()
             });
-            let (queries, keys, samples) = (queries?, keys?, batch.segments.len());
-            let each = |rows: &'_ [f32]| rows.len() / samples;
+            let (queries, keys) = (queries?, keys?);
+            let each = |rows: &'_ [f32]| rows.len() / batch.len();
             let (queries, keys) = (queries.as_slice::<f32>(), keys.as_slice::<f32>());
             let pairs = queries.par_chunks(each(queries)).zip(keys.par_chunks(each(keys)));
-            seen.par_extend(batch.segments.par_iter().zip(pairs).map(|(segment, (q, k))| look(segment, q, k)));
-            progress.advance(samples as u64);
-        }
+            seen.par_extend(batch.par_iter().zip(pairs).map(|(segment, (q, k))| look(segment, q, k)));
+            Ok(())
+        })?;
         Ok(seen)
     }
 
-    /// A batch's inputs where the model is.
-    fn placed(&self, batch: &Batch) -> Result<(AudioBatch, MidiBatch)> {
+    /// Shows `segments` to `each` in evaluation mode, a batch with its inputs where the model is after the other.
+    fn pass(
+        &self,
+        what: &'static str,
+        assembler: &Assembler,
+        segments: &[Segment],
+        mut each: impl FnMut(Context, &[Segment], &AudioBatch, &MidiBatch) -> Result<()>,
+    ) -> Result<()> {
+        let progress = Progress::new(what, segments.len() as u64, "segments");
         let (device, dtype) = (self.parameters.device(), self.parameters.dtype());
-        Ok((batch.audio.to_device(device, dtype)?, batch.midi.to_device(device, dtype)?))
+        for batch in segments.chunks(EMBED_BATCH) {
+            let tape = Tape::inference();
+            let cx = Context::new(&tape, &self.parameters, Mode::Eval);
+            let Batch { audio, midi, .. } = assembler.batch(batch.to_vec(), Turn::Evaluation);
+            each(cx, batch, &audio.to_device(device, dtype)?, &midi.to_device(device, dtype)?)?;
+            progress.advance(batch.len() as u64);
+        }
+        Ok(())
     }
 }

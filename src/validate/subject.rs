@@ -8,12 +8,12 @@ use crate::arms::Injection;
 use crate::data::maestro::Split;
 use crate::data::segments::{Dataset, Segment};
 use crate::descriptors::Domain;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::eval::baselines::Baseline;
 use crate::eval::bootstrap::Interval;
 use crate::eval::canonical::{self, Canonical};
 use crate::eval::condition::Condition;
-use crate::eval::pools::{Pools, Protocol};
+use crate::eval::pools::{Item, Pools, Protocol};
 use crate::eval::view::{Changes, View};
 use crate::loss::Side;
 use crate::train::study::{Embedded, Layer, Study};
@@ -37,6 +37,8 @@ pub struct Subject {
     pub split: Split,
     /// How much is computed.
     pub sizes: Sizes,
+    /// Those of the split, by performance and start.
+    segments: Vec<Segment>,
     embedded: OnceCell<Embedded>,
     baselines: OnceCell<[Baseline; 2]>,
     canonical: OnceCell<Canonical>,
@@ -50,15 +52,10 @@ impl Subject {
     /// # Errors
     /// Where the split has fewer than two segments.
     pub fn new(run: &Path, study: Study, split: Split, sizes: Sizes) -> Result<Self> {
-        let segments = study.assembler.dataset().segments(split, None).len();
-        if segments < 2 {
-            let found = format!("{segments} in the {split} split");
-            let error = Error::input(run, "data", "two segments or more to tell apart", found);
-            return Err(error.hint("split=… names another"));
-        }
+        let segments = study.segments_to_tell_apart(run, split)?;
         let (embedded, baselines, canonical, activations, fingerprint) = Default::default();
         let run = run.to_path_buf();
-        Ok(Subject { run, study, split, sizes, embedded, baselines, canonical, activations, fingerprint })
+        Ok(Subject { run, study, split, sizes, segments, embedded, baselines, canonical, activations, fingerprint })
     }
 
     /// Name of the arm.
@@ -121,7 +118,7 @@ impl Subject {
 
     /// What the learning-free baselines make of every segment of the split as it is.
     pub fn baselines(&self) -> Result<&[Baseline; 2]> {
-        once(&self.baselines, || Ok(Baseline::both(self.dataset(), &self.embedded()?.segments, &Condition::Clean)))
+        once(&self.baselines, || Ok(Baseline::both(self.dataset(), &self.segments, &Condition::Clean)))
     }
 
     /// The canonical evaluation of the split as it is, with the learning-free baselines.
@@ -148,9 +145,8 @@ impl Subject {
 
     /// The segments numbered `chosen` (as [`Subject::pairs`] counts them) as `view` shows them; a side that it leaves as it is stays empty.
     pub fn embed_some(&self, chosen: &[usize], view: impl View + 'static) -> Result<Embedded> {
-        let segments = &self.embedded()?.segments;
         let sides = self.touched(view.changes());
-        self.study.embed_segments(chosen.iter().map(|&i| segments[i]).collect(), Arc::new(view), sides)
+        self.study.embed_segments(self.numbered(chosen), Arc::new(view), sides)
     }
 
     /// Which encoders (audio, MIDI) see anything of `changes`: their own input, or a descriptor of either.
@@ -183,24 +179,26 @@ impl Subject {
     /// The segments of [`Subject::activations`], as indices into those of [`Subject::embedded`]: the first [`Sizes::pairs`] queries.
     pub fn pairs(&self) -> Result<Vec<usize>> {
         let protocol = Protocol { queries: self.sizes.pairs, ..self.protocol() };
-        let queries = Pools::draw(&self.embedded()?.items, &protocol)?.queries;
+        let items: Vec<Item> = self.segments.iter().map(|segment| Item::of(self.dataset(), segment)).collect();
+        let queries = Pools::draw(&items, &protocol)?.queries;
         Ok(queries.iter().map(|&query| query as usize).collect())
     }
 
     /// Means over the rows of every layer of both encoders, of the segments of [`Subject::pairs`].
     pub fn activations(&self) -> Result<&[Vec<Layer>; 2]> {
-        once(&self.activations, || {
-            let segments = &self.embedded()?.segments;
-            let chosen: Vec<Segment> = self.pairs()?.into_iter().map(|i| segments[i]).collect();
-            self.study.activations(&chosen)
-        })
+        once(&self.activations, || self.study.activations(&self.numbered(&self.pairs()?)))
+    }
+
+    fn numbered(&self, chosen: &[usize]) -> Vec<Segment> {
+        chosen.iter().map(|&i| self.segments[i]).collect()
     }
 }
 
 /// The value of a cell that is filled at most once, by what may fail.
 fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
-    if cell.get().is_none() {
-        let _ = cell.set(make()?);
+    if let Some(made) = cell.get() {
+        return Ok(made);
     }
-    cell.get().ok_or_else(|| Error::op("validate", "shared value", "made", "none"))
+    let made = make()?;
+    Ok(cell.get_or_init(|| made))
 }
