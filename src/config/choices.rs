@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::setting::{Limits, Setting, choices};
+use super::setting::{Limits, Setting, choices, json_text};
 use crate::arms::LongSchedule;
 pub use crate::arms::custom::{FamilyChoice, InjectionChoice};
 pub use crate::data::maestro::Split;
@@ -30,6 +30,13 @@ pub enum Preset {
     Tiny,
 }
 choices!(Preset { Auto = "auto", Paper = "paper", Small = "small", Tiny = "tiny" });
+
+impl Preset {
+    /// As settings, checkpoints and reports write it.
+    pub fn name(self) -> String {
+        json_text(&self.json())
+    }
+}
 
 /// Where to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

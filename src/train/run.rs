@@ -334,7 +334,7 @@ impl Trainer {
         let (study, config) = (&self.study, &self.study.config);
         let meta = Meta {
             arm: study.arm.name.clone(),
-            preset: format!("{:?}", config.preset).to_lowercase(),
+            preset: config.preset.name(),
             config: serde_json::from_str(&config.to_json()).unwrap_or_default(),
             step,
             best: self.best,

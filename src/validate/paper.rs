@@ -20,7 +20,7 @@ pub fn differs(subject: &Subject) -> Option<String> {
     let performances = subject.dataset().performances.len();
     let mut reasons = Vec::new();
     if config.preset != Preset::Paper {
-        reasons.push(format!("preset {}", format!("{:?}", config.preset).to_lowercase()));
+        reasons.push(format!("preset {}", config.preset.name()));
     }
     match &config.data.source {
         Source::Synth => reasons.push("composed data".into()),

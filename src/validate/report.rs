@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::ALL;
 use super::battery::{Asked, Outcome};
 use super::cache::{self, folder, write_json};
+use super::scoreboard::Scoreboard;
 use super::subject::Subject;
+use super::test::Test;
 use crate::config::Source;
 use crate::error::{Error, Result};
 use crate::report::page::{RunReport, TestReport};
@@ -23,6 +25,9 @@ const CLIPS: &str = "clips.json";
 /// What a reader must know of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Facts {
+    /// Of the scoreboard, which they are made of.
+    #[serde(default)]
+    key: String,
     arm: String,
     about: Vec<(String, String)>,
     command: String,
@@ -31,15 +36,22 @@ struct Facts {
 /// The report of a battery: what was `asked` now, and of the other tests what is kept of the same question. `command` makes the command
 /// for a test's number, and without one for all.
 pub fn of(subject: &Subject, asked: Vec<Asked>, command: impl Fn(Option<&str>) -> String) -> Result<RunReport> {
-    let facts = Facts { arm: subject.arm().into(), about: about(subject)?, command: command(None) };
-    write_json(&folder(&subject.run).join(FACTS), &facts)?;
+    let path = folder(&subject.run).join(FACTS);
+    let key = cache::key(&Scoreboard, subject)?;
+    // Made anew they would cost an embedding of the whole split, even where every test is answered from what is kept.
+    let about = match facts(&path) {
+        Ok(kept) if kept.key == key => kept.about,
+        _ => about(subject)?,
+    };
+    let facts = Facts { key, arm: subject.arm().into(), about, command: command(None) };
+    write_json(&path, &facts)?;
     let mut asked = asked;
     let mut tests = Vec::new();
     for &test in ALL {
         let number = test.number();
         if let Some(i) = asked.iter().position(|asked| asked.test.number() == number) {
             let Asked { command, key, outcome, .. } = asked.swap_remove(i);
-            tests.push(report(test.number(), command, key, outcome));
+            tests.push(report(test, command, key, outcome));
             continue;
         }
         let (key, command) = (cache::key(test, subject)?, command(Some(number)));
@@ -47,7 +59,7 @@ pub fn of(subject: &Subject, asked: Vec<Asked>, command: impl Fn(Option<&str>) -
             Some(kept) => Outcome::Found(kept.findings),
             None => Outcome::Skipped(format!("not asked yet: {command}")),
         };
-        tests.push(report(number, command, key, outcome));
+        tests.push(report(test, command, key, outcome));
     }
     Ok(assembled(&subject.run, facts, tests))
 }
@@ -58,23 +70,26 @@ pub fn of(subject: &Subject, asked: Vec<Asked>, command: impl Fn(Option<&str>) -
 /// Where nothing is kept.
 pub fn kept(run: &Path) -> Result<RunReport> {
     let path = folder(run).join(FACTS);
-    let missing = |found: String| {
+    let facts = facts(&path).map_err(|found| {
         let error = Error::input(&path, "file", "facts of a run that was validated", found);
         error.hint(format!("engine validate {} makes them", run.display()))
+    })?;
+    let test = |test: &&dyn Test| match cache::any(run, test.number()) {
+        Some(kept) => report(*test, kept.command, kept.key, Outcome::Found(kept.findings)),
+        None => report(*test, String::new(), String::new(), Outcome::Skipped("not asked".into())),
     };
-    let bytes = std::fs::read(&path).map_err(|e| missing(e.to_string()))?;
-    let facts: Facts = serde_json::from_slice(&bytes).map_err(|e| missing(e.to_string()))?;
-    let test = |number: &str| match cache::any(run, number) {
-        Some(kept) => report(number, kept.command, kept.key, Outcome::Found(kept.findings)),
-        None => report(number, String::new(), String::new(), Outcome::Skipped("not asked".into())),
-    };
-    Ok(assembled(run, facts, ALL.iter().map(|known| test(known.number())).collect()))
+    Ok(assembled(run, facts, ALL.iter().map(test).collect()))
 }
 
-fn report(number: &str, command: String, hash: String, outcome: Outcome) -> TestReport {
-    let known = ALL.iter().find(|test| test.number() == number);
-    let (name, asks) = known.map_or(("", ""), |test| (test.name(), test.asks()));
-    TestReport { number: number.into(), name: name.into(), asks: asks.into(), command, hash, outcome }
+/// The facts in a file, or why there are none.
+fn facts(path: &Path) -> Result<Facts, String> {
+    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    serde_json::from_slice(&bytes).map_err(|e| e.to_string())
+}
+
+fn report(test: &dyn Test, command: String, hash: String, outcome: Outcome) -> TestReport {
+    let [number, name, asks] = [test.number(), test.name(), test.asks()].map(String::from);
+    TestReport { number, name, asks, command, hash, outcome }
 }
 
 fn assembled(run: &Path, facts: Facts, tests: Vec<TestReport>) -> RunReport {
@@ -99,7 +114,7 @@ fn about(subject: &Subject) -> Result<Vec<(String, String)>> {
     let counts = format!("{} segments of {} performances, {} pieces", found.segments, found.performances, found.pieces);
     let mut facts: Vec<(String, String)> = [
         ("arm", subject.arm().to_string()),
-        ("preset", format!("{:?}", config.preset).to_lowercase()),
+        ("preset", config.preset.name()),
         ("parameters", format!("{:.2} M", subject.study.parameters.len() as f64 / 1e6)),
         ("seed", config.seed.to_string()),
         ("trained", trained(&subject.run).unwrap_or_else(|| format!("{} epochs", config.epochs))),

@@ -214,7 +214,7 @@ fn extreme(
 
 /// Settings in which a run differs from its preset's defaults, the arm's own and its length left out where these are the arm's.
 fn settings_beside(config: &Config, length: Length) -> Vec<String> {
-    let preset = format!("preset={}", format!("{:?}", config.preset).to_lowercase());
+    let preset = format!("preset={}", config.preset.name());
     let defaults =
         Config::resolve(std::slice::from_ref(&preset), false).map(|defaults| settings(&defaults)).unwrap_or_default();
     let own = |key: &str| length == Length::Long && among(OWN, key);
