@@ -7,7 +7,7 @@ use super::validate::{command, open};
 use super::{device, use_threads};
 use crate::config::{CONFIG_FILE, Config};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::progress::say;
 use crate::validate::battery::{self, Asked};
 use crate::validate::subject::{Sizes, Subject};
@@ -32,15 +32,17 @@ impl Asking {
     pub fn ask(&mut self, folder: &Path, tests: &[&'static dyn Test]) -> Result<(Subject, Vec<Asked>)> {
         let mut config = Config::load(&folder.join(CONFIG_FILE))?;
         config.adjust(&self.adjusted, ADJUSTABLE)?;
-        if self.device.is_none() {
-            let chosen = device::open(config.device)?;
-            use_threads(config.threads)?;
-            if let Some(note) = chosen.note {
-                say(&note);
+        let device = match &mut self.device {
+            Some(device) => device,
+            none => {
+                let chosen = device::open(config.device)?;
+                use_threads(config.threads)?;
+                if let Some(note) = chosen.note {
+                    say(&note);
+                }
+                none.insert(chosen.device)
             }
-            self.device = Some(chosen.device);
-        }
-        let device = self.device.as_ref().ok_or_else(|| Error::op("validate", "device", "one", "none"))?;
+        };
         let subject = open(folder, config, device, self.sizes)?;
         let again = |number: &str| command(folder, Some(number), &self.own, &self.adjusted);
         let asked = battery::ask(&subject, tests, self.fresh, again)?;

@@ -83,15 +83,14 @@ pub fn run(args: &Args) -> Result<()> {
         reports.push(report);
     }
     let evidence = Evidence::of(Path::new("runs"), &folders, &[], keys.split);
-    let between: Vec<Judged> =
-        claims::judge(&evidence, None).into_iter().filter(|judged| judged.missing.words().is_none()).collect();
-    let between: Vec<Judged> = between.into_iter().filter(|judged| judged.runs.len() > 1).collect();
+    let whole = |judged: &Judged| judged.missing.words().is_none() && judged.runs.len() > 1;
+    let between: Vec<Judged> = claims::judge(&evidence, None).into_iter().filter(whole).collect();
     let commands: Vec<String> = folders
         .iter()
         .filter(|_| keys.missing == Unasked::List)
         .filter_map(|folder| {
             let numbers: Vec<_> = unasked(folder, &tests).map(|test| test.number()).collect();
-            (!numbers.is_empty()).then(|| format!("engine validate {} tests={}", folder.display(), numbers.join(",")))
+            (!numbers.is_empty()).then(|| command(folder, Some(&numbers.join(",")), &[], &[]))
         })
         .collect();
     page::write(&keys.out, &reports)?;
