@@ -114,14 +114,14 @@ fn clip_start(notes: &[Note]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::data::maestro::Split;
     use crate::data::segments::Performance;
 
-    fn dataset(onsets: &[f64]) -> Dataset {
+    /// Ten seconds whose samples count milliseconds from 1, with these notes.
+    pub(crate) fn played(notes: Vec<Note>) -> Dataset {
         let samples: Vec<i16> = (0..10 * 24_000).map(|n| (n / 24) as i16 + 1).collect();
-        let note = |&onset: &f64| Note { pitch: 127, velocity: 64, onset, duration: 5.0 };
         let performance = Performance {
             composer: "C".into(),
             title: "T".into(),
@@ -130,9 +130,14 @@ mod tests {
             split: Split::Test,
             audio: samples.into(),
             renderings: Vec::new(),
-            notes: onsets.iter().map(note).collect(),
+            notes,
         };
         Dataset { performances: vec![performance], ..Dataset::default() }
+    }
+
+    fn dataset(onsets: &[f64]) -> Dataset {
+        let note = |&onset: &f64| Note { pitch: 127, velocity: 64, onset, duration: 5.0 };
+        played(onsets.iter().map(note).collect())
     }
 
     /// Milliseconds of the performance at a place of the window.

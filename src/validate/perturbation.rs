@@ -151,23 +151,11 @@ pub fn beyond_the_keyboard(subject: &Subject, semitones: i32) -> Result<f64> {
 mod tests {
     use super::*;
     use crate::data::augment::noise::power;
-    use crate::data::maestro::Split;
-    use crate::data::segments::Performance;
+    use crate::eval::condition::tests::played;
 
     fn dataset() -> Dataset {
-        let samples: Vec<i16> = (0..10 * 24_000).map(|n| (n / 24) as i16 + 1).collect();
         let note = |&(pitch, velocity, onset): &(u8, u8, f64)| Note { pitch, velocity, onset, duration: 1.0 };
-        let performance = Performance {
-            composer: "C".into(),
-            title: "T".into(),
-            piece: 0,
-            composer_id: 0,
-            split: Split::Test,
-            audio: samples.into(),
-            renderings: Vec::new(),
-            notes: [(60, 1, 2.2), (125, 64, 4.0), (126, 120, 4.0)].iter().map(note).collect(),
-        };
-        Dataset { performances: vec![performance], ..Dataset::default() }
+        played([(60, 1, 2.2), (125, 64, 4.0), (126, 120, 4.0)].iter().map(note).collect())
     }
 
     #[test]
