@@ -232,7 +232,9 @@ fn interrupted(node: &Node, folder: &Path, small: &[String]) -> usize {
 fn several(node: &Node, folder: &Path, small: &[String]) {
     let (sweep, start) = (folder.join("several"), folder.join("start.safetensors"));
     let init = format!("init={}", start.display());
-    let grid = with(small, &["max_steps=2", "init=none", &init, "seed=1,2", "slurm.max_parallel=2"]);
+    // Accounting samples memory every second: of a job that ends sooner it may know none.
+    let lasting = "slurm.setup=sleep 3";
+    let grid = with(small, &["max_steps=2", "init=none", &init, "seed=1,2", "slurm.max_parallel=2", lasting]);
     let names = ["d0-1-init=none", "d0-2-init=none", "d0-1-init=start.safetensors", "d0-2-init=start.safetensors"];
 
     let dry = node.submit(&sweep, &with(&grid.iter().map(|text| text.to_string()).collect::<Vec<_>>(), &["dry=true"]));
