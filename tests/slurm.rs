@@ -103,10 +103,10 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// All that the cells and their jobs have said.
+/// All that the cells, their jobs and SLURM have said.
 fn logs(sweep: &Path) -> String {
-    let files =
-        [sweep.to_path_buf(), sweep.join("slurm")].map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    let files = [sweep.to_path_buf(), sweep.join("slurm"), sweep.with_file_name("node")]
+        .map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
     let said = |path: &Path| path.extension().is_some_and(|end| end == "log" || end == "out" || end == "journal");
     let paths = files.into_iter().flatten().map(|entry| entry.path()).filter(|path| said(path));
     paths.map(|path| format!("-- {}\n{}", path.display(), fs::read_to_string(&path).unwrap_or_default())).collect()
@@ -216,8 +216,9 @@ fn interrupted(node: &Node, folder: &Path, small: &[String]) -> usize {
         assert!(local.status.code() == Some(1) && stderr(&local).contains("1 with SLURM"), "{}", stderr(&local));
         assert_eq!(scripts(&sweep), 2);
 
-        // SLURM waits two minutes before it starts such a job again.
-        node.slurm("scontrol", &["update", &format!("JobId={job}"), "StartTime=now"]);
+        // SLURM waits two minutes before it starts such a job again. In the second in which it was ended its credential counts as
+        // revoked, and a new start would fail.
+        node.slurm("scontrol", &["update", &format!("JobId={job}"), "StartTime=now+2"]);
         let done = node.until(&sweep, "done", all("done"));
         assert_eq!(done[0]["job"].as_str(), Some(job));
         let journal = fs::read_to_string(sweep.join("d0-1.journal")).unwrap();
@@ -260,7 +261,8 @@ fn several(node: &Node, folder: &Path, small: &[String]) {
         }
     }
     // Memory is known by accounting alone, and some time after a job ended.
-    let known = |cells: &[Value]| cells[..2].iter().all(|cell| cell["peak_bytes"].as_u64() > Some(1 << 20));
+    // It is waited for of all cells: below nothing may be left to learn of them.
+    let known = |cells: &[Value]| cells.iter().all(|cell| cell["peak_bytes"].as_u64() > Some(1 << 20));
     let cells = node.until(&sweep, "accounted for", known);
     assert!(cells[..2].iter().all(|cell| cell["wall_seconds"].as_f64() > Some(0.0)));
 
